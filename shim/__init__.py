@@ -1,0 +1,19 @@
+"""bootshim: a boot shim for LinuxBoot.
+
+The flow, one call a stage (`shim.boot`):
+
+    discover -> entries -> choose -> fetch -> verify -> plan -> load -> jump
+
+The layers, low to high. A module imports its own package or a lower layer, never a sibling stage:
+
+    errors units values      words that everything uses
+    formats ranges           bytes <-> values, one specification a file; interval arithmetic
+    model ports              the nouns of a boot; the outside world as Protocols
+    discover entries fetch verify memory load ui purgatory    the stages
+    system                   the edge: the only package that makes system calls
+    config report            what was asked for, and what happened
+    boot                     the flow
+    cli init                 the host command; PID 1
+
+Everything but `system` is pure: it takes ports as arguments and does no I/O of its own.
+"""

@@ -1,0 +1,1 @@
+"""The host command `bootshim`: one verb a file."""

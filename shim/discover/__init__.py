@@ -1,0 +1,1 @@
+"""Discover: from sysfs and the disks' own bytes to `Volume`s."""

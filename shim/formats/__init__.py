@@ -1,0 +1,1 @@
+"""Bytes to values and back: one specification a file, no I/O. The specification's own field names."""

@@ -1,0 +1,1 @@
+"""Memory: the machine's memory map, and a place in it for every segment."""

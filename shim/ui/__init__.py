@@ -1,0 +1,1 @@
+"""What people see: the menu, the tables of the boot report."""

@@ -1,0 +1,1 @@
+"""Verify: from a `Candidate` and a policy to `Verified`; closed when anything is missing."""
