@@ -1,1 +1,91 @@
-"""Fetch: from an `Entry` to `Artifact`s, each byte read once and hashed on the way."""
+"""Fetch: from an `Entry` to `Artifact`s, each byte read once and hashed on the way.
+
+What is hashed here is what is verified, measured and loaded: nothing downstream opens a file again.
+"""
+
+from __future__ import annotations
+
+from shim.errors import EntryError, FetchError
+from shim.fetch.stream import Limits, fetch_file, mebibytes
+from shim.formats.uki import has_linux_section
+from shim.model import Artifact, Candidate, Entry, FileRef, Role
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from shim.ports import Blobs, Files, Hash
+
+__all__ = ["Limits", "fetch_entry"]
+
+
+def fetch_entry(
+    entry: Entry,
+    volumes: Mapping[str, Files],
+    blobs: Blobs,
+    new_hash: Callable[[], Hash],
+    limits: Limits | None = None,
+) -> Candidate:
+    """Read everything that `entry` names into sealed memory.
+
+    Raises EntryError for an entry that names what this machine cannot start, FetchError for a file that is
+    absent, irregular, too long, or changes while it is read. What was read before a failure is let go.
+    """
+    limits = limits or Limits()
+    _refuse_unsupported(entry, limits)
+    held: list[Artifact] = []
+
+    def fetch(role: Role, ref: FileRef) -> Artifact:
+        left = limits.total_size - sum(artifact.size for artifact in held)
+        if left <= 0:
+            raise FetchError("the entry's files are too long together", expected=mebibytes(limits.total_size))
+        artifact = fetch_file(role, ref, volumes, blobs, new_hash, limits.of(role, left))
+        held.append(artifact)
+        return artifact
+
+    try:
+        return _gather(entry, fetch)
+    except BaseException:
+        release(held)
+        raise
+
+
+def release(artifacts: list[Artifact] | tuple[Artifact, ...]) -> None:
+    """Give the memory of artifacts back."""
+    for artifact in artifacts:
+        artifact.blob.close()
+
+
+def artifacts_of(candidate: Candidate) -> tuple[Artifact, ...]:
+    """Return everything that was fetched for a candidate, the kernel first."""
+    tree = (candidate.devicetree,) if candidate.devicetree else ()
+    return (candidate.kernel, *candidate.initrds, *tree)
+
+
+def _gather(entry: Entry, fetch: Callable[[Role, FileRef], Artifact]) -> Candidate:
+    kernel = entry.kernel
+    if kernel is None:
+        raise EntryError("the entry names nothing to start", entry=entry.id)
+    started = fetch(Role.UKI if entry.uki else Role.KERNEL, kernel)
+    if entry.efi and has_linux_section(started.blob.view()):
+        started = started.replace(role=Role.UKI)
+    cmdline = entry.cmdline
+    if cmdline is None and started.role is Role.KERNEL:
+        cmdline = ""
+    return Candidate(
+        entry=entry,
+        kernel=started,
+        initrds=tuple(fetch(Role.INITRD, ref) for ref in entry.initrd),
+        cmdline=cmdline,
+        devicetree=fetch(Role.DEVICETREE, entry.devicetree) if entry.devicetree else None,
+        profile=entry.profile,
+    )
+
+
+def _refuse_unsupported(entry: Entry, limits: Limits) -> None:
+    if entry.multiboot or entry.modules:
+        raise EntryError("multiboot kernels are not started", entry=entry.id)
+    if entry.devicetree_overlay:
+        raise EntryError("device tree overlays are not applied", entry=entry.id)
+    if len(entry.initrd) > limits.initrd_count:
+        raise EntryError("too many initrds", entry=entry.id, expected=limits.initrd_count, found=len(entry.initrd))

@@ -1,0 +1,171 @@
+"""The boot report: what was found, what was tried, what was judged, and when. docs/report.md is its schema.
+
+It is collected while the boot runs, printed on the console, and handed to the next OS as
+/.extra/bootshim/report.json.
+"""
+
+from __future__ import annotations
+
+from shim.errors import printable
+from shim.formats.json_text import build_json
+from shim.model import Role, Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Any
+
+    from shim.config import Config
+    from shim.model import Artifact, Entry, Problem, SegmentsPlan, Verdict, Volume
+    from shim.ports import Clock
+
+SCHEMA = "bootshim.report/1"
+BEGIN_LINE = "bootshim-report-begin"
+END_LINE = "bootshim-report-end"
+VOLUME_FIELDS = ("name", "device", "size", "fstype", "label", "uuid", "partuuid", "parttype", "partlabel")
+
+
+class Attempt:
+    """One try at one entry. `error` is None while nothing has gone wrong; `stage` is the last one begun."""
+
+    def __init__(self, entry: str) -> None:
+        self.entry = entry
+        self.stage = ""
+        self.error: str | None = None
+        self.artifacts: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
+        self.engine: str | None = None
+        self.why: str | None = None
+        self.cmdline: str | None = None
+        self.segments: list[dict[str, Any]] = []
+
+    def fetched(self, artifacts: Sequence[Artifact]) -> None:
+        self.artifacts = [
+            {"role": item.role.value, "name": item.name, "size": item.size, "sha256": item.sha256.hex()}
+            for item in artifacts
+        ]
+
+    def judged(self, verdicts: Sequence[Verdict]) -> None:
+        self.verdicts = [verdict_json(verdict) for verdict in verdicts]
+
+    def placed(self, plan: SegmentsPlan) -> None:
+        self.segments = [
+            {
+                "name": segment.name,
+                "start": segment.range.start,
+                "end": segment.range.end,
+                "sha256": plan.digests[segment.name].hex() if segment.name in plan.digests else None,
+            }
+            for segment in plan.segments
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+class Report:
+    """The report of one boot, while it is being written."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.stages: list[Stage] = []
+        self.volumes: list[Volume] = []
+        self.entries: list[Entry] = []
+        self.problems: list[Problem] = []
+        self.attempts: list[Attempt] = []
+        self.notes: list[str] = []
+        self.config: dict[str, Any] = {}
+
+    def stage(self, name: str, attempt: Attempt | None = None) -> StageTimer:
+        """Return a context that records how long a stage took, whether it ends well or not."""
+        if attempt is not None:
+            attempt.stage = name
+        return StageTimer(self, name)
+
+    def attempt(self, entry: Entry) -> Attempt:
+        """Begin a try at an entry."""
+        self.attempts.append(Attempt(entry.id))
+        return self.attempts[-1]
+
+    def configured(self, config: Config) -> None:
+        """Record what the boot was told to do, and say aloud what weakens it."""
+        self.config = {
+            "source": config.source,
+            "engine": config.load.engine,
+            "unsigned": [role.value for role in Role if config.policy.allows_unsigned(role)],
+        }
+        self.notes.extend(f"the command line was not obeyed: {sentence}" for sentence in config.refused)
+        if config.test.corrupt_digest:
+            self.notes.append(f"a fault is made on purpose: the digest of {config.test.corrupt_digest} is corrupted")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values, in the order of docs/report.md."""
+        return {
+            "schema": SCHEMA,
+            "config": self.config,
+            "stages": [stage.as_dict() for stage in self.stages],
+            "volumes": [volume_json(volume) for volume in self.volumes],
+            "entries": [entry_json(entry) for entry in self.entries],
+            "problems": [problem.as_dict() for problem in self.problems],
+            "attempts": [attempt.as_json() for attempt in self.attempts],
+            "notes": self.notes,
+        }
+
+    def text(self) -> str:
+        """Return the report as one line of JSON."""
+        return build_json(self.as_json())
+
+
+class StageTimer:
+    """The time of one stage, from `with` to its end."""
+
+    def __init__(self, report: Report, name: str) -> None:
+        self.report, self.name = report, name
+        self.start = 0.0
+
+    def __enter__(self) -> StageTimer:
+        self.start = self.report.clock.now()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.report.stages.append(Stage(name=self.name, start=self.start, end=self.report.clock.now()))
+
+
+def volume_json(volume: Volume) -> dict[str, Any]:
+    """Return the facts of a volume that people look for."""
+    return {**{name: getattr(volume, name) for name in VOLUME_FIELDS}, "kind": volume.kind.value}
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Return one judgement as JSON values."""
+    return {**verdict.as_dict(), "role": verdict.role.value, "sha256": verdict.sha256.hex()}
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """Return an entry in the form of the schema bootshim.entries/1: paths are in the entry's own volume."""
+
+    def path(ref: object) -> str | None:
+        return None if ref is None else ref.path  # type: ignore[attr-defined]  # FileRef, or nothing
+
+    given: Mapping[str, Any] = entry.as_dict()
+    plain = ("id", "title", "version", "dialect", "source")
+    return {
+        **{name: given[name] for name in plain},
+        "linux": path(entry.linux),
+        "initrd": [ref.path for ref in entry.initrd],
+        "cmdline": entry.cmdline,
+        "devicetree": path(entry.devicetree),
+        "efi": path(entry.uki or entry.efi),
+        "multiboot": path(entry.multiboot),
+        "modules": [ref.path for ref in entry.modules],
+        **{name: given[name] for name in ("default", "rank", "tries_left", "tries_done", "hidden")},
+        "trace": list(entry.trace),
+    }
+
+
+def shown_problem(problem: Problem) -> str:
+    """Say a problem on one line, safe for a terminal."""
+    return printable(f"{problem.source}: {problem.error}")
