@@ -5,8 +5,6 @@
 #ifndef SHIM_PURGATORY_H
 #define SHIM_PURGATORY_H
 
-#include <stdint.h>
-
 #define PURGATORY_MAGIC "bspurga\0"	/* with the 0, eight bytes */
 #define PURGATORY_VERSION 1
 #define PURGATORY_REGION_MAX 32
@@ -19,6 +17,9 @@
 #define PURGATORY_VERBOSE 0x4		/* say so when everything is as it should be, too */
 #define PURGATORY_PORTABLE 0x8		/* never use the SHA extensions */
 #define PURGATORY_FLAGS 0xf
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
 
 struct purgatory_region {
 	uint64_t address;
@@ -44,4 +45,5 @@ struct purgatory_args {
 	struct purgatory_region regions[PURGATORY_REGION_MAX];
 };
 
+#endif
 #endif
