@@ -60,7 +60,7 @@ def flatten(stream: BinaryIO) -> Flat:
 def _lay_out(elf: Any) -> tuple[dict[int, int], int, int]:
     """Give each section that needs memory its offset, those without bytes last; add both sizes: bytes, all."""
     wanted = [(index, section) for index, section in enumerate(elf.iter_sections())
-              if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]]
+              if section["sh_flags"] & SH_FLAGS.SHF_ALLOC]
     wanted.sort(key=lambda item: item[1]["sh_type"] == "SHT_NOBITS")
     places: dict[int, int] = {}
     end = code_size = 0
