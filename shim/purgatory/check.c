@@ -47,14 +47,16 @@ int check_args(const struct purgatory_args *args)
 	return 1;
 }
 
-static void digest_of(const struct purgatory_region *region, int portable, uint8_t digest[SHA256_SIZE])
+static enum sha256_form form_of(const struct purgatory_args *args)
+{
+	return args->flags & PURGATORY_PORTABLE ? SHA256_PORTABLE : sha256_best();
+}
+
+static void digest_of(const struct purgatory_region *region, enum sha256_form form, uint8_t digest[SHA256_SIZE])
 {
 	struct sha256 hash;
 
-	if (portable)
-		sha256_init_portable(&hash);
-	else
-		sha256_init(&hash);
+	sha256_init_form(&hash, form);
 	sha256_update(&hash, (const void *)(uintptr_t)region->address, region->size);
 	sha256_final(&hash, digest);
 }
@@ -80,7 +82,7 @@ int check_regions(const struct purgatory_args *args)
 	int good = 1;
 
 	for (uint32_t i = 0; i < args->region_count; i++) {
-		digest_of(&args->regions[i], args->flags & PURGATORY_PORTABLE, found);
+		digest_of(&args->regions[i], form_of(args), found);
 		if (same(found, args->regions[i].sha256, SHA256_SIZE))
 			continue;
 		complain(&args->regions[i], found);
@@ -91,11 +93,12 @@ int check_regions(const struct purgatory_args *args)
 
 static void praise(const struct purgatory_args *args)
 {
-	int ni = !(args->flags & PURGATORY_PORTABLE) && sha256_has_ni();
+	enum sha256_form form = form_of(args);
 
 	say("bootshim purgatory: ");
 	say_number(args->region_count);
-	say(ni ? " regions good, by the SHA extensions\n" : " regions good, by portable code\n");
+	say(" regions good, by ");
+	say(form == SHA256_NI ? "the SHA extensions\n" : form == SHA256_BMI2 ? "BMI2 code\n" : "portable code\n");
 }
 
 int purgatory_main(const struct purgatory_args *args)

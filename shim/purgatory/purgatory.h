@@ -15,7 +15,7 @@
 #define PURGATORY_ENTER_32 0x1		/* leave long mode and paging; entry and boot_params below 4 GiB */
 #define PURGATORY_VGA 0x2		/* complain on the VGA text screen too; only set in a text mode */
 #define PURGATORY_VERBOSE 0x4		/* say so when everything is as it should be, too */
-#define PURGATORY_PORTABLE 0x8		/* never use the SHA extensions */
+#define PURGATORY_PORTABLE 0x8		/* digests in plain C, whatever the CPU has */
 #define PURGATORY_FLAGS 0xf
 
 #ifndef __ASSEMBLER__

@@ -1,4 +1,4 @@
-/* SHA-256 in two forms, portable and by the SHA extensions. Spec: FIPS 180-4, 4.1.2, 5.1.1, 6.2.2. */
+/* SHA-256 in portable C and by the SHA extensions. Spec: FIPS 180-4, 4.1.2, 5.1.1, 6.2.2. */
 #include "sha256.h"
 
 #if defined(__x86_64__)
@@ -71,7 +71,8 @@ static inline void schedule(uint32_t w[16])
 	}
 }
 
-static void compress_portable(uint32_t state[8], const uint8_t *data, size_t blocks)
+static inline __attribute__((always_inline))
+void compress_in_c(uint32_t state[8], const uint8_t *data, size_t blocks)
 {
 	for (; blocks; blocks--, data += SHA256_BLOCK_SIZE) {
 		uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
@@ -93,7 +94,18 @@ static void compress_portable(uint32_t state[8], const uint8_t *data, size_t blo
 	}
 }
 
+static void compress_portable(uint32_t state[8], const uint8_t *data, size_t blocks)
+{
+	compress_in_c(state, data, blocks);
+}
+
 #if defined(__x86_64__)
+
+__attribute__((target("bmi,bmi2")))
+static void compress_bmi2(uint32_t state[8], const uint8_t *data, size_t blocks)
+{
+	compress_in_c(state, data, blocks);
+}
 
 #define NI __attribute__((target("sha,sse4.1,ssse3")))
 
@@ -138,38 +150,42 @@ NI static void compress_ni(uint32_t state[8], const uint8_t *data, size_t blocks
 	_mm_storeu_si128((__m128i *)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
 }
 
-int sha256_has_ni(void)
+enum sha256_form sha256_best(void)
 {
-	unsigned a, b, c, d;
+	unsigned a, b, c, d, sse;
 
-	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSSE3) || !(c & bit_SSE4_1))
-		return 0;
-	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+	if (!__get_cpuid(1, &a, &b, &sse, &d) || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		return SHA256_PORTABLE;
+	if (b & bit_SHA && sse & bit_SSSE3 && sse & bit_SSE4_1)
+		return SHA256_NI;
+	return b & bit_BMI && b & bit_BMI2 ? SHA256_BMI2 : SHA256_PORTABLE;
 }
-
-#else
-
-static void compress_ni(uint32_t state[8], const uint8_t *data, size_t blocks)
-{
-	compress_portable(state, data, blocks);
-}
-
-int sha256_has_ni(void)
-{
-	return 0;
-}
-
-#endif
 
 static void compress(struct sha256 *hash, const uint8_t *data, size_t blocks)
 {
-	if (hash->use_ni)
+	if (hash->form == SHA256_NI)
 		compress_ni(hash->state, data, blocks);
+	else if (hash->form == SHA256_BMI2)
+		compress_bmi2(hash->state, data, blocks);
 	else
 		compress_portable(hash->state, data, blocks);
 }
 
-void sha256_init_portable(struct sha256 *hash)
+#else
+
+enum sha256_form sha256_best(void)
+{
+	return SHA256_PORTABLE;
+}
+
+static void compress(struct sha256 *hash, const uint8_t *data, size_t blocks)
+{
+	compress_portable(hash->state, data, blocks);
+}
+
+#endif
+
+void sha256_init_form(struct sha256 *hash, enum sha256_form form)
 {
 	/* FIPS 180-4, 5.3.3 */
 	hash->state[0] = 0x6a09e667;
@@ -180,15 +196,14 @@ void sha256_init_portable(struct sha256 *hash)
 	hash->state[5] = 0x9b05688c;
 	hash->state[6] = 0x1f83d9ab;
 	hash->state[7] = 0x5be0cd19;
-	hash->use_ni = 0;
+	hash->form = form;
 	hash->reserved = 0;
 	hash->size = 0;
 }
 
 void sha256_init(struct sha256 *hash)
 {
-	sha256_init_portable(hash);
-	hash->use_ni = sha256_has_ni();
+	sha256_init_form(hash, sha256_best());
 }
 
 void sha256_update(struct sha256 *hash, const void *data, size_t size)

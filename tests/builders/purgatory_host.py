@@ -23,10 +23,11 @@ KEYBOARD = 0x64
 FUNCTIONS = """
 struct sha256 { ...; };
 void sha256_init(struct sha256 *hash);
-void sha256_init_portable(struct sha256 *hash);
+enum sha256_form { SHA256_PORTABLE, SHA256_BMI2, SHA256_NI };
+void sha256_init_form(struct sha256 *hash, enum sha256_form form);
 void sha256_update(struct sha256 *hash, const void *data, size_t size);
 void sha256_final(struct sha256 *hash, uint8_t *digest);
-int sha256_has_ni(void);
+enum sha256_form sha256_best(void);
 int check_args(const struct purgatory_args *args);
 int check_regions(const struct purgatory_args *args);
 int purgatory_main(const struct purgatory_args *args);
