@@ -24,7 +24,7 @@ help: ## this text
 
 apt: $(VENV)/.apt-done ## install the Debian packages of initramfs/packages.list that are missing
 
-venv: $(VENV)/.done ## make .venv with everything for development (.venv/bin/bootshim, .venv/bin/pytest)
+venv: $(VENV)/.native-done ## make .venv with everything for development (.venv/bin/bootshim, .venv/bin/pytest)
 
 $(VENV)/.apt-done: initramfs/packages.list initramfs/install-packages
 	@initramfs/install-packages initramfs/packages.list
