@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shim.model import Verdict
+
 
 class ShimError(Exception):
     """Say what is wrong with which thing.
@@ -45,7 +49,9 @@ class FetchError(ShimError):
 
 
 class VerifyError(ShimError):
-    """Bytes that the policy does not trust."""
+    """Bytes that the policy does not trust. `verdicts` are the judgements made so far (`shim.model.Verdict`)."""
+
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class MeasureError(ShimError):
