@@ -1,0 +1,72 @@
+"""What the kinds of judgement get to see: one piece of a candidate, and its PE image if it is one."""
+
+from __future__ import annotations
+
+from shim.errors import FormatError, VerifyError
+from shim.formats.authenticode import hashed_ranges, update_hash
+from shim.formats.digests import new_digest
+from shim.formats.pe import parse_pe
+from shim.model import Role, Verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shim.formats.digests import NewHash
+    from shim.formats.pe import PE
+    from shim.formats.record import Buffer
+    from shim.ranges import Range
+
+
+class Image:
+    """A PE file, and its Authenticode digests: each hash function runs over it at most once.
+
+    Raises FormatError for a file that is no PE, or whose layout lets bytes escape the digest.
+    """
+
+    def __init__(self, data: Buffer, new_hash: NewHash) -> None:
+        self.pe: PE = parse_pe(data)
+        self.ranges: tuple[Range, ...] = hashed_ranges(self.pe, len(data))
+        self._data, self._new_hash = data, new_hash
+        self._digests: dict[str, bytes] = {}
+
+    @property
+    def hashed_size(self) -> int:
+        return sum(part.size for part in self.ranges)
+
+    def digest(self, name: str) -> bytes:
+        """Return the Authenticode digest by this hash function."""
+        if name not in self._digests:
+            self._digests[name] = update_hash(new_digest(name, self._new_hash), self._data, self.ranges)
+        return self._digests[name]
+
+
+class Piece:
+    """Bytes with the role they play. `sha256` is that of all of them."""
+
+    def __init__(self, role: Role, name: str, data: Buffer, sha256: bytes, new_hash: NewHash) -> None:
+        self.role, self.name, self.data, self.sha256, self.new_hash = role, name, data, sha256, new_hash
+        self._image: Image | FormatError | None = None
+
+    @property
+    def image(self) -> Image:
+        """The PE image that the piece is. Raises VerifyError when it is none that could be verified."""
+        if self._image is None:
+            try:
+                self._image = Image(self.data, self.new_hash)
+            except FormatError as problem:
+                self._image = problem
+        if isinstance(self._image, FormatError):
+            raise VerifyError(f"no signed program: {self._image}") from self._image
+        return self._image
+
+    def accepted(self, rule: str, reason: str, *, signer: str | None = None, covered: str | None = None) -> Verdict:
+        """Return the verdict that lets the piece pass."""
+        return Verdict(
+            role=self.role, name=self.name, accepted=True, rule=rule, reason=reason, signer=signer, covered=covered,
+            sha256=self.sha256,
+        )  # fmt: skip
+
+    def refused(self, rule: str, reason: str) -> Verdict:
+        """Return the verdict that stops the boot of the piece."""
+        return Verdict(
+            role=self.role, name=self.name, accepted=False, rule=rule, reason=reason, sha256=self.sha256
+        )

@@ -1,0 +1,80 @@
+"""What must not be trusted any more: the dbx of the policy. Spec: UEFI 2.10, 32.4.1 and 32.5.3.3.
+
+A revoked certificate is matched by its bytes, by the digest of its body, and by its key: another certificate for
+the same key does not bring it back. A time of revocation never saves a signature: that would take a trusted
+timestamp, and UEFI trusts timestamps only under its database dbt, which this policy does not have.
+"""
+
+from __future__ import annotations
+
+from shim.errors import ConfigError, FormatError
+from shim.formats.digests import SHA256, SHA384, SHA512, SIZES, digest_of
+from shim.formats.siglist import parse_signature_database
+from shim.formats.x509 import parse_certificate
+from shim.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shim.formats.digests import NewHash
+    from shim.formats.x509 import Certificate
+
+IMAGE_KINDS = {"sha256": SHA256, "sha384": SHA384, "sha512": SHA512}
+BODY_KINDS = {"x509_sha256": SHA256, "x509_sha384": SHA384, "x509_sha512": SHA512}
+
+
+class Revoked(Value):
+    """Digests and keys by what they are of. The digests of `images` and `bodies` go with a hash function's name."""
+
+    images: frozenset[tuple[str, bytes]] = frozenset()
+    bodies: frozenset[tuple[str, bytes]] = frozenset()
+    certificates: frozenset[bytes] = frozenset()
+    keys: frozenset[bytes] = frozenset()
+
+    @property
+    def image_digests(self) -> tuple[str, ...]:
+        """The hash functions by which images are revoked."""
+        return tuple(sorted({name for name, _ in self.images}))
+
+    def has_image(self, name: str, digest: bytes) -> bool:
+        """Say whether an image is revoked by its digest, an Authenticode digest or that of the whole file."""
+        return (name, digest) in self.images
+
+    def has_certificate(self, certificate: Certificate, new_hash: NewHash) -> bool:
+        """Say whether a certificate is revoked by its bytes, its body's digest or its key."""
+        if certificate.encoded in self.certificates or certificate.spki in self.keys:
+            return True
+        names = sorted({name for name, _ in self.bodies})
+        return any((name, digest_of(name, certificate.tbs, new_hash)) in self.bodies for name in names)
+
+
+def parse_revoked(databases: Iterable[tuple[str, bytes]], image_sha256: Iterable[bytes]) -> Revoked:
+    """Join signature databases, given with their names, and further SHA-256 digests of images.
+
+    Raises ConfigError for a database that is malformed, or that revokes in a way that is not understood here: it
+    could not be obeyed.
+    """
+    images = {(SHA256, digest) for digest in image_sha256}
+    bodies: set[tuple[str, bytes]] = set()
+    certificates: list[Certificate] = []
+    for name, data in databases:
+        try:
+            for listed in parse_signature_database(data):
+                if listed.kind in IMAGE_KINDS:
+                    images.add((IMAGE_KINDS[listed.kind], listed.data))
+                elif listed.kind in BODY_KINDS:
+                    algorithm = BODY_KINDS[listed.kind]
+                    bodies.add((algorithm, listed.data[: SIZES[algorithm]]))
+                elif listed.kind == "x509":
+                    certificates.append(parse_certificate(listed.data))
+                else:
+                    raise FormatError("revocations of this kind are not understood", kind=listed.kind)
+        except FormatError as problem:
+            raise ConfigError(f"not a usable dbx: {problem}", key="policy.dbx", name=name) from problem
+    return Revoked(
+        images=frozenset(images),
+        bodies=frozenset(bodies),
+        certificates=frozenset(certificate.encoded for certificate in certificates),
+        keys=frozenset(certificate.spki for certificate in certificates),
+    )
