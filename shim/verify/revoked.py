@@ -32,6 +32,10 @@ class Revoked(Value):
     certificates: frozenset[bytes] = frozenset()
     keys: frozenset[bytes] = frozenset()
 
+    def joined(self, other: Revoked) -> Revoked:
+        """Return what either of the two revokes."""
+        return Revoked(**{name: getattr(self, name) | getattr(other, name) for name in self.as_dict()})
+
     @property
     def image_digests(self) -> tuple[str, ...]:
         """The hash functions by which images are revoked."""

@@ -1,0 +1,147 @@
+"""What `bootshim inspect` knows: one function a format, each turning a parser's value into JSON values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shim.errors import FormatError, ShimError, VerifyError
+from shim.formats.authenticode import CertificateEntry, Signature, certificate_entries, parse_nested, parse_signature
+from shim.formats.digests import SIZES, digest_name
+from shim.formats.pe import PE, parse_pe
+from shim.formats.pkcs7 import Signer
+from shim.formats.spki import parse_public_key
+from shim.formats.uki import has_linux_section
+from shim.formats.x509 import Certificate, name_text
+from shim.verify.piece import Image
+
+SUBSYSTEMS = {10: "EFI application", 11: "EFI boot service driver", 12: "EFI runtime driver"}
+TIMESTAMPS = ("1.3.6.1.4.1.311.3.3.1", "1.2.840.113549.1.9.6")  # RFC 3161; PKCS #9 counter-signature
+
+FORMATS: dict[str, Callable[[bytes], bool]] = {
+    "UKI": has_linux_section,
+    "bzImage": lambda data: data[0x202:0x206] == b"HdrS",
+    "arm64 Image": lambda data: data[0x38:0x3C] == b"ARM\x64",
+    "EFI zboot image": lambda data: data[:2] == b"MZ" and data[4:8] == b"zimg",
+    "PE": lambda data: data[:2] == b"MZ",
+    "ELF": lambda data: data[:4] == b"\x7fELF",
+    "gzip": lambda data: data[:2] == b"\x1f\x8b",
+    "xz": lambda data: data[:6] == b"\xfd7zXZ\0",
+    "zstd": lambda data: data[:4] == b"\x28\xb5\x2f\xfd",
+    "lz4": lambda data: data[:4] in (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"),
+    "bzip2": lambda data: data[:3] == b"BZh",
+    "cpio": lambda data: data[:6] in (b"070701", b"070702"),
+    "device tree": lambda data: data[:4] == b"\xd0\x0d\xfe\xed",
+}
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """Return what every format in DESCRIBERS says; what one of them cannot read is a problem, not the end."""
+    facts: dict[str, Any] = {}
+    problems: list[str] = []
+    for title, (is_it, describer) in DESCRIBERS.items():
+        if not is_it(data):
+            continue
+        try:
+            facts[title] = describer(data)
+        except ShimError as problem:
+            problems.append(f"{title}: {problem}")
+    return {**facts, "problems": problems}
+
+
+def describe_pe(data: bytes) -> dict[str, Any]:
+    """Return headers, sections, and the image digests where they are defined."""
+    pe = parse_pe(data)
+    facts: dict[str, Any] = {
+        "machine": pe.machine_name,
+        "subsystem": SUBSYSTEMS.get(pe.subsystem, str(pe.subsystem)),
+        "entry_point": pe.entry_point,
+        "size_of_image": pe.size_of_image,
+        "certificates": {"offset": pe.certificates_offset, "size": pe.certificates_size},
+        "sections": [section.as_dict() for section in pe.sections],
+        "hashed_size": None,
+        "image_digests": {},
+    }
+    try:
+        image = Image(data, hashlib.sha256)
+    except FormatError as problem:
+        return {**facts, "unhashable": str(problem)}
+    digests = {name: image.digest(name).hex() for name in SIZES}
+    return {**facts, "hashed_size": image.hashed_size, "image_digests": digests}
+
+
+def describe_signatures(data: bytes) -> list[dict[str, Any]]:
+    """Return every signature of a PE file, nested ones after the one that holds them."""
+    pe = parse_pe(data)
+    rows: list[dict[str, Any]] = []
+    for number, entry in enumerate(certificate_entries(data, pe), 1):
+        for place, make in _entry_signatures(f"signature {number}", entry):
+            try:
+                rows.append({"place": place, **_signature_facts(make(), data, pe)})
+            except (FormatError, VerifyError) as problem:
+                rows.append({"place": place, "problem": str(problem)})
+    return rows
+
+
+def _entry_signatures(place: str, entry: CertificateEntry) -> Iterator[tuple[str, Callable[[], Signature]]]:
+    yield place, lambda: parse_signature(entry.content)
+    try:
+        nested = parse_signature(entry.content).nested
+    except FormatError:
+        return
+    for number, der in enumerate(nested, 1):
+        yield f"{place}, nested {number}", lambda der=der: parse_nested(der)  # type: ignore[misc]  # a bound default
+
+
+def _signature_facts(signature: Signature, data: bytes, pe: PE) -> dict[str, Any]:
+    name = digest_name(signature.digest_algorithm)
+    certificates = signature.signed.certificates
+    return {
+        "digest_algorithm": name,
+        "digest": signature.digest.hex(),
+        "digest_matches": Image(data, hashlib.sha256).digest(name) == signature.digest,
+        "signers": [_signer_facts(signer, certificates) for signer in signature.signed.signers],
+        "certificates": [_certificate_facts(certificate) for certificate in certificates],
+    }
+
+
+def _signer_facts(signer: Signer, certificates: tuple[Certificate, ...]) -> dict[str, Any]:
+    mine = [one for one in certificates if (one.issuer, one.serial) == (signer.issuer, signer.serial)]
+    return {
+        "subject": mine[0].subject_text if mine else "(certificate not carried)",
+        "issuer": name_text(signer.issuer),
+        "serial": f"{signer.serial:x}",
+        "key": _key_text(mine[0]) if mine else "unknown key",
+        "timestamped": any(oid in signer.unsigned_attributes for oid in TIMESTAMPS),
+    }
+
+
+def _certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "subject": certificate.subject_text,
+        "issuer": certificate.issuer_text,
+        "serial": f"{certificate.serial:x}",
+        "key": _key_text(certificate),
+        "ca": certificate.is_ca,
+        "not_before": certificate.not_before,
+        "not_after": certificate.not_after,
+        "sha256": hashlib.sha256(certificate.encoded).hexdigest(),
+    }
+
+
+def _key_text(certificate: Certificate) -> str:
+    try:
+        return parse_public_key(certificate.spki).text
+    except FormatError as problem:
+        return str(problem)
+
+
+def is_pe(data: bytes) -> bool:
+    return data[:2] == b"MZ"
+
+
+DESCRIBERS: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], Any]]] = {
+    "pe": (is_pe, describe_pe),
+    "signatures": (is_pe, describe_signatures),
+}

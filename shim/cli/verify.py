@@ -1,0 +1,95 @@
+"""Say whether a file would be trusted, and why, by the code that says so at boot.
+
+  bootshim verify vmlinuz --anchor debian-uefi-ca.der
+  bootshim verify vmlinuz --policy my.toml
+  bootshim verify initrd.img --policy my.toml --role initrd
+
+--policy judges by the [policy] of a configuration, --anchor by a signature under one of the certificates given
+(PEM or DER). --dbx adds a revocation list (EFI_SIGNATURE_LIST, or a UEFI dbx update file).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from shim.config import CONFIG_SIZE_LIMIT, parse_config
+from shim.errors import ConfigError, printable
+from shim.formats.uki import has_linux_section
+from shim.model import Role, Verdict
+from shim.report import verdict_json
+from shim.verify import judge_piece
+from shim.verify.piece import Piece
+from shim.verify.policy import Policy, parse_policy
+from shim.verify.revoked import parse_revoked
+
+HELP = "say whether a file is trusted, and why"
+SCHEMA = "bootshim.verify/1"
+FILE_SIZE_LIMIT = 4 << 30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the kernel, UKI, initrd or device tree")
+    trust = parser.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--policy", metavar="CONFIG.toml", help="judge by the policy of this configuration")
+    trust.add_argument("--anchor", metavar="CERT.pem", nargs="+", help="trust signatures under these certificates")
+    parser.add_argument("--dbx", metavar="FILE", action="append", default=[], help="distrust what this lists")
+    roles = [role.value for role in Role]
+    parser.add_argument("--role", choices=roles, help="default: uki or kernel, by the file's sections")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the verdict; 0 when the file is trusted, 1 when not."""
+    data = read_file(arguments.file)
+    role = Role(arguments.role) if arguments.role else (Role.UKI if has_linux_section(data) else Role.KERNEL)
+    policy = read_policy(arguments)
+    piece = Piece(role, arguments.file, data, hashlib.sha256(data).digest(), hashlib.sha256)
+    verdict = judge_piece(piece, policy)
+    if arguments.json:
+        json.dump({"schema": SCHEMA, **verdict_json(verdict)}, sys.stdout, indent=2)
+        print()
+    else:
+        print(sentence(verdict))
+    return 0 if verdict.accepted else 1
+
+
+def read_policy(arguments: argparse.Namespace) -> Policy:
+    """Return the policy of a configuration, or one that asks for a signature under the given anchors."""
+    if arguments.policy:
+        source = Path(arguments.policy)
+        text = read_text(source)
+        policy = parse_config(text, str(source), lambda name: read_file(str(source.parent / name))).policy
+    else:
+        rule = {"require": ["authenticode"]}
+        table: dict[str, object] = {"anchors": arguments.anchor, "kernel": rule, "uki": rule}
+        policy = parse_policy(table, read_file)
+    extra = parse_revoked([(name, read_file(name)) for name in arguments.dbx], ())
+    return policy.replace(revoked=policy.revoked.joined(extra))
+
+
+def read_text(path: Path) -> str:
+    """Return a configuration's text. Raises ConfigError when it is not UTF-8."""
+    data = read_file(str(path), CONFIG_SIZE_LIMIT)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise ConfigError("the configuration is not UTF-8", file=str(path), at=problem.start) from problem
+
+
+def read_file(name: str, limit: int = FILE_SIZE_LIMIT) -> bytes:
+    """Return a whole file, read once. Raises ConfigError when it is longer than `limit` bytes."""
+    with Path(name).open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ConfigError("the file is too long", file=name, expected=limit)
+    return data
+
+
+def sentence(verdict: Verdict) -> str:
+    """Say the verdict in one line."""
+    word = "trusted" if verdict.accepted else "NOT trusted"
+    return printable(f"{verdict.name}: {word} as {verdict.role.value}: {verdict.reason}")
