@@ -77,6 +77,8 @@ def _pe_lines(pe: dict[str, Any]) -> list[str]:
     for row in pe["sections"]:
         place = f"{row['raw_offset']:#010x} + {row['raw_size']:#010x}, in memory {row['virtual_address']:#010x}"
         lines.append(f"    {row['name']:10} {place} + {row['virtual_size']:#x}")
+    if pe.get("unhashable"):
+        lines.append(f"  no image digest: {pe['unhashable']}")
     if pe["image_digests"]:
         lines.append(f"  image digest over {pe['hashed_size']} bytes:")
         lines += [f"    {name} {digest}" for name, digest in pe["image_digests"].items()]
