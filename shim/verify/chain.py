@@ -25,7 +25,7 @@ OBJECT_SIGNING, OBJECT_SIGNING_CA = 3, 7  # bits of the Netscape certificate typ
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 ANY_USE = "2.5.29.37.0"
 MODULES_ONLY = "1.3.6.1.4.1.2312.16.1.2"  # keys that distributions make for kernel modules and nothing else
-CHAIN_MAX = 8
+CHAIN_MAX = 8  # certificates, the anchor not counted
 CHECKS_MAX = 32
 
 
@@ -55,6 +55,7 @@ class ChainBuilder:
             if self._is_issued(path, anchor):
                 return (*path, anchor)
         if len(path) == CHAIN_MAX:
+            self.problem = self.problem or VerifyError("the chain is too long", expected=CHAIN_MAX)
             return None
         issuers = [issuer for issuer in self._issuers(self.pool, path) if self._is_issued(path, issuer)]
         for issuer in issuers:

@@ -78,7 +78,10 @@ def identity(
     digest: str = "sha256",
     years: tuple[int, int] = (2020, 2040),
 ) -> Identity:
-    """Issue a certificate, self-signed without an issuer. `ca` None leaves the basic constraints out."""
+    """Issue a certificate, self-signed without an issuer. `ca` None leaves the basic constraints out.
+
+    SHA-1 is only claimed, by an RSA issuer: today's libraries refuse to make such signatures.
+    """
     builder = (
         x509.CertificateBuilder()
         .subject_name(name(subject))
@@ -98,7 +101,13 @@ def identity(
     if critical is not None:
         extension = x509.UnrecognizedExtension(ObjectIdentifier(critical), b"\x05\x00")
         builder = builder.add_extension(extension, critical=True)
-    return Identity(private, builder.sign(issuer.private if issuer else private, HASHES[digest]()))
+    signing_hash = HASHES["sha256" if digest == "sha1" else digest]()
+    certificate = builder.sign(issuer.private if issuer else private, signing_hash)
+    if digest == "sha1":
+        encoded = certificate.public_bytes(serialization.Encoding.DER)
+        claimed = encoded.replace(der_oid("1.2.840.113549.1.1.11"), der_oid("1.2.840.113549.1.1.5"))
+        certificate = x509.load_der_x509_certificate(claimed)
+    return Identity(private, certificate)
 
 
 def key_usage(words: Sequence[str]) -> x509.KeyUsage:
