@@ -48,12 +48,14 @@ class Hash(Protocol):
 
 
 class Source(Protocol):
-    """An open regular file, read from its beginning to its end once. `size` as it was when it was opened."""
+    """An open regular file, read forwards once. `size` as it was when it was opened."""
 
     @property
     def size(self) -> int: ...
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, fewer than asked only at the end. Raises FetchError on an I/O error."""
+    def skip(self, size: int) -> None:
+        """Go on `size` bytes further without reading them."""
     def close(self) -> None: ...
 
 

@@ -32,7 +32,7 @@ def build_json(value: Any, depth: int = 0) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
+        if not -1e308 < value < 1e308:
             raise FormatError("JSON has no such number", found=value)
         return f"{value:.6f}"
     if isinstance(value, list | tuple):

@@ -117,6 +117,13 @@ class FileSource:
         except OSError as problem:
             raise _sentence(problem.errno or 0, self.path) from problem
 
+    def skip(self, size: int) -> None:
+        """Go on `size` bytes further without reading them."""
+        try:
+            os.lseek(self._fd, size, os.SEEK_CUR)
+        except OSError as problem:
+            raise _sentence(problem.errno or 0, self.path) from problem
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

@@ -1,0 +1,133 @@
+"""The order in which entries are tried. Spec: UAPI.1, "Sorting"; systemd-boot's rules for counters and defaults."""
+
+from __future__ import annotations
+
+import functools
+
+from shim.formats.vercmp import compare_versions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from shim.model import Entry
+
+SUFFIXES = (".conf", ".efi")
+
+
+def rank(entries: Iterable[Entry], default: str | None, said_by: str) -> tuple[Entry, ...]:
+    """Return the entries in the order in which they are tried, each with its rank and the reason.
+
+    `default` is a glob over ids that the first match of is moved to the front; `said_by` names who said so. Entries
+    that are hidden come last.
+    """
+    ordered = sorted(entries, key=functools.cmp_to_key(_compare))
+    chosen = _find_default(ordered, default) if default else None
+    if chosen is not None:
+        ordered.remove(chosen)
+        ordered.insert(0, chosen.traced(f"the default: {said_by} says {default}", default=True))
+    elif default:
+        first = next((entry for entry in ordered if entry.hidden is None), None)
+        if first is not None:
+            ordered[ordered.index(first)] = first.traced(f"{said_by} says {default}, which no entry goes by")
+    return tuple(entry.replace(rank=number) for number, entry in enumerate(_unique(ordered)))
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Say whether a glob of *, ? and [...] matches the whole text, without regard to case."""
+    return _matches(pattern.lower(), text.lower())
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Match from the left, going back to the last * only: linear in practice, never exponential."""
+    at, by, star, mark = 0, 0, -1, 0
+    while by < len(text):
+        if at < len(pattern) and pattern[at] == "*":
+            star, mark, at = at, by, at + 1
+            continue
+        step = _step(pattern, at, text[by])
+        if step:
+            at, by = at + step, by + 1
+        elif star >= 0:
+            mark += 1
+            at, by = star + 1, mark
+        else:
+            return False
+    return not pattern[at:].strip("*")
+
+
+def _step(pattern: str, at: int, letter: str) -> int:
+    """Return how much of the pattern matches one letter, 0 when it does not."""
+    if at >= len(pattern):
+        return 0
+    if pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
+        inside = pattern[at + 1 : end]
+        negated = inside[:1] in ("!", "^")
+        return end + 1 - at if _in_set(inside[1:] if negated else inside, letter) != negated else 0
+    return 1 if pattern[at] in ("?", letter) else 0
+
+
+def _in_set(inside: str, letter: str) -> bool:
+    at = 0
+    while at < len(inside):
+        if inside[at + 1 : at + 2] == "-" and at + 2 < len(inside):
+            if inside[at] <= letter <= inside[at + 2]:
+                return True
+            at += 3
+        else:
+            if inside[at] == letter:
+                return True
+            at += 1
+    return False
+
+
+def _find_default(ordered: Sequence[Entry], default: str) -> Entry | None:
+    for entry in ordered:
+        if entry.hidden is None and (matches(default, entry.id) or matches(default, _stem(entry.id))):
+            return entry
+    return None
+
+
+def _stem(name: str) -> str:
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _compare(left: Entry, right: Entry) -> int:
+    """Compare as systemd-boot does: hidden last, no tries left last, then sort-key, machine-id, version, id."""
+    return (
+        _less(left.hidden is not None, right.hidden is not None)
+        or _less(left.tries_left == 0, right.tries_left == 0)
+        or _less(left.sort_key is None, right.sort_key is None)
+        or _compare_keys(left, right)
+        or -compare_versions(_stem(left.id), _stem(right.id))
+        or -_less(left.tries_left or 0, right.tries_left or 0)
+        or _less(left.tries_done or 0, right.tries_done or 0)
+        or _less(left.volume, right.volume)
+    )
+
+
+def _compare_keys(left: Entry, right: Entry) -> int:
+    if left.sort_key is None or right.sort_key is None:
+        return 0
+    return (
+        _less(left.sort_key, right.sort_key)
+        or _less(left.machine_id or "", right.machine_id or "")
+        or -compare_versions(left.version or "", right.version or "")
+    )
+
+
+def _less(left: bool | int | str, right: bool | int | str) -> int:
+    if left == right:
+        return 0
+    return -1 if left < right else 1  # type: ignore[operator]  # both are of one type
+
+
+def _unique(ordered: Iterable[Entry]) -> Iterable[Entry]:
+    """Give a second entry of the same id another one, so that an id names one entry."""
+    seen: dict[str, int] = {}
+    for entry in ordered:
+        count = seen[entry.id] = seen.get(entry.id, 0) + 1
+        yield entry if count == 1 else entry.traced(
+            f"another entry goes by the id {entry.id}", id=f"{entry.id}#{count}")
