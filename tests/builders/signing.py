@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import struct
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -270,3 +271,28 @@ def raw_signature(private: Key, digest: str, data: bytes) -> bytes:
     if isinstance(private, rsa.RSAPrivateKey):
         return private.sign(data, padding.PKCS1v15(), HASHES[digest]())
     return private.sign(data, ec.ECDSA(HASHES[digest]()))
+
+
+LIST_TYPES = {
+    "sha256": "c1c41626-504c-4092-aca9-41f936934328",
+    "sha384": "ff3e5307-9fd0-48c9-85f1-8ad56c701e01",
+    "sha512": "093e0fae-a6c4-4f50-9f1b-d41e2b89c19a",
+    "sha1": "826ca512-cf10-4ac9-b187-be01496631bd",
+    "x509": "a5c059a1-94e4-4aa7-87b5-ab155c2bf072",
+    "x509_sha256": "3bd2a492-96c0-4079-b420-fcf98ef103ed",
+    "x509_sha384": "7076876e-80c2-4ee6-aad2-28b349a6865b",
+    "x509_sha512": "446dbf63-2502-4cda-bcfa-2465d2b0fe9d",
+}
+
+
+def signature_list(kind: str, *signatures: bytes) -> bytes:
+    """Return an EFI_SIGNATURE_LIST of signatures of one size."""
+    size = 16 + len(signatures[0])
+    body = b"".join(uuid.UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b").bytes_le + one for one in signatures)
+    return uuid.UUID(LIST_TYPES[kind]).bytes_le + struct.pack("<III", 28 + len(body), 0, size) + body
+
+
+def variable_update(lists: bytes, certificate: bytes = bytes(100)) -> bytes:
+    """Return the lists as a UEFI dbx update carries them: behind an EFI_VARIABLE_AUTHENTICATION_2."""
+    kind = uuid.UUID("4aafd29d-68df-49ee-8aa9-347d375665a7").bytes_le
+    return bytes(16) + struct.pack("<IHH", 24 + len(certificate), 0x200, 0x0EF1) + kind + certificate + lists
