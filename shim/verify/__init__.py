@@ -95,6 +95,6 @@ def _check_not_revoked(piece: Piece, policy: Policy) -> None:
     except VerifyError:
         return  # no image digest is defined for it; only kinds that judge all its bytes can still accept it
     for name in revoked.image_digests:
-        digest = image.digest(name)
-        if revoked.has_image(name, digest):
-            raise VerifyError("its image digest is revoked", digest=name, found=digest)
+        for digest in {image.digest(name), image.padded_digest(name)}:
+            if revoked.has_image(name, digest):
+                raise VerifyError("its image digest is revoked", digest=name, found=digest)

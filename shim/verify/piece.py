@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from shim.errors import FormatError, VerifyError
-from shim.formats.authenticode import hashed_ranges, update_hash
+from shim.formats.authenticode import TABLE_ALIGNMENT, hashed_ranges, update_hash
 from shim.formats.digests import new_digest
 from shim.formats.pe import parse_pe
 from shim.model import Role, Verdict
+from shim.units import align_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ class Image:
         if name not in self._digests:
             self._digests[name] = update_hash(new_digest(name, self._new_hash), self._data, self.ranges)
         return self._digests[name]
+
+    def padded_digest(self, name: str) -> bytes:
+        """Return the digest that the file would have with a signature behind it, which begins at eight bytes.
+
+        Tools that list unsigned files in a dbx mean this one.
+        """
+        end = self.ranges[-1].end
+        if not end % TABLE_ALIGNMENT:
+            return self.digest(name)
+        padded = bytes(memoryview(self._data)[:end]).ljust(align_up(end, TABLE_ALIGNMENT), b"\0")
+        return update_hash(new_digest(name, self._new_hash), padded, hashed_ranges(self.pe, len(padded)))
 
 
 class Piece:
