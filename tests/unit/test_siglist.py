@@ -165,12 +165,10 @@ def test_a_dbx_that_cannot_be_obeyed_is_refused() -> None:
 def test_a_database_by_virt_firmware(tmp_path: Path, root: Identity) -> None:
     """WITNESS: virt-fw-sigdb of PyPI's virt-firmware."""
     (tmp_path / "root.pem").write_bytes(root.pem)
-    digest = hashlib.sha256(b"any").hexdigest()
-    made = subprocess.run(
-        [Path(sys.executable).with_name("virt-fw-sigdb"), "--add-cert", "77fa9abd-0359-4d32-bd60-28f4e78f784b", tmp_path / "root.pem",
-         "--add-hash", "77fa9abd-0359-4d32-bd60-28f4e78f784b", digest, "--output", tmp_path / "db"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    digest, owner = hashlib.sha256(b"any").hexdigest(), "77fa9abd-0359-4d32-bd60-28f4e78f784b"
+    tool = Path(sys.executable).with_name("virt-fw-sigdb")
+    words = ["--add-cert", owner, tmp_path / "root.pem", "--add-hash", owner, digest, "--output", tmp_path / "db"]
+    made = subprocess.run([tool, *words], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     found = parse_signature_database((tmp_path / "db").read_bytes())
     assert {(one.kind, one.data) for one in found} == {("x509", root.der), ("sha256", bytes.fromhex(digest))}
