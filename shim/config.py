@@ -108,7 +108,7 @@ def parse_config(text: str, source: str, read_file: Callable[[str], bytes]) -> C
     `read_file` answers for the files that the policy names, by the name written there. Raises ConfigError with
     the line.
     """
-    import tomllib  # noqa: PLC0415 - only the configuration's reader needs it
+    import tomllib
 
     if len(text) > CONFIG_SIZE_LIMIT:
         raise ConfigError("the configuration is too long", file=source, expected=CONFIG_SIZE_LIMIT, found=len(text))
@@ -122,7 +122,7 @@ def parse_config(text: str, source: str, read_file: Callable[[str], bytes]) -> C
         return _check_document(document, source, read_file)
     except ConfigError as problem:
         key = str(problem.facts.get("key", ""))
-        raise problem.about(file=source, line=line_of(text, tuple(key.split("."))))
+        raise problem.about(file=source, line=line_of(text, tuple(key.split(".")))) from None
 
 
 def override(config: Config, cmdline: str) -> Config:
@@ -205,7 +205,8 @@ def _check_value(field: Field, value: object, path: str) -> object:
         return float(value)
     if field.kind == "text" and isinstance(value, str):
         if field.choices and value not in field.choices:
-            raise ConfigError("not one of the words known here", key=path, expected=" ".join(field.choices), found=value)
+            raise ConfigError("not one of the words known here", key=path, expected=" ".join(field.choices),
+                              found=value)
         return value
     if field.kind == "texts" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)

@@ -138,6 +138,15 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
+class Archivist(Protocol):
+    """What makes the archive that is handed to the next OS: its size is known before the bytes are."""
+
+    @property
+    def size(self) -> int: ...
+    def build(self, segments: Sequence[tuple[str, int, int, str | None]]) -> bytes:
+        """Return the archive, `size` bytes, for segments as (name, start, end, SHA-256 in hexadecimal or None)."""
+
+
 class Machine(Protocol):
     """All ports of one machine. `facts` is the root of the machine's own tree: /sys and /proc are read there."""
 
@@ -158,5 +167,7 @@ class Machine(Protocol):
     @property
     def clock(self) -> Clock: ...
     def sha256(self) -> Hash: ...
+    def random(self, size: int) -> bytes:
+        """Return random bytes for the next kernel; none where the kernel has not gathered any yet."""
     def quiesce(self) -> Sequence[str]:
         """Make devices quiet before the jump; return one sentence for each thing done."""

@@ -7,8 +7,10 @@ It is collected while the boot runs, printed on the console, and handed to the n
 from __future__ import annotations
 
 from shim.errors import printable
+from shim.formats.cpio import CpioEntry, build_cpio
 from shim.formats.json_text import build_json
 from shim.model import Role, Stage
+from shim.ui.table import report_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from shim.config import Config
-    from shim.model import Artifact, Entry, Problem, SegmentsPlan, Verdict, Volume
-    from shim.ports import Clock
+    from shim.model import Artifact, Entry, Problem, Verdict, Volume
+    from shim.ports import Clock, Console
 
 SCHEMA = "bootshim.report/1"
 BEGIN_LINE = "bootshim-report-begin"
@@ -48,17 +50,6 @@ class Attempt:
 
     def judged(self, verdicts: Sequence[Verdict]) -> None:
         self.verdicts = [verdict_json(verdict) for verdict in verdicts]
-
-    def placed(self, plan: SegmentsPlan) -> None:
-        self.segments = [
-            {
-                "name": segment.name,
-                "start": segment.range.start,
-                "end": segment.range.end,
-                "sha256": plan.digests[segment.name].hex() if segment.name in plan.digests else None,
-            }
-            for segment in plan.segments
-        ]
 
     def as_json(self) -> dict[str, Any]:
         return dict(self.__dict__)
@@ -97,7 +88,7 @@ class Report:
         }
         self.notes.extend(f"the command line was not obeyed: {sentence}" for sentence in config.refused)
         if config.test.corrupt_digest:
-            self.notes.append(f"a fault is made on purpose: the digest of {config.test.corrupt_digest} is corrupted")
+            self.notes.append(f"a fault is made on purpose: a wrong digest for {config.test.corrupt_digest}")
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values, in the order of docs/report.md."""
@@ -115,6 +106,50 @@ class Report:
     def text(self) -> str:
         """Return the report as one line of JSON."""
         return build_json(self.as_json())
+
+    def show(self, console: Console, form: str) -> None:
+        """Print the report: `table` for people, `json` between two marker lines for machines, or `none`."""
+        if form == "json":
+            console.write(f"{BEGIN_LINE}\n{self.text()}\n{END_LINE}\n")
+        elif form == "table":
+            console.write(report_table(self.as_json()))
+
+
+class Handover:
+    """The report as the next OS gets it: an archive whose size is known before the segments are placed.
+
+    The report names the segments, and lies in one of them. So its size is fixed first, with room for what the
+    placement will say, and the text is filled up with spaces, which JSON ignores.
+    """
+
+    ROOM_FOR_SEGMENTS = 8192
+    PATH = ".extra/bootshim/report.json"
+
+    def __init__(self, report: Report, attempt: Attempt) -> None:
+        self.report, self.attempt = report, attempt
+        self.text_size = len(report.text()) + self.ROOM_FOR_SEGMENTS
+        self.size = len(self._archive(b""))
+
+    def build(self, segments: Sequence[tuple[str, int, int, str | None]]) -> bytes:
+        """Return the archive, `size` bytes long, for segments given as (name, start, end, SHA-256 or None).
+
+        No segments mean that the kernel places them itself (kexec_file_load).
+        """
+        self.attempt.engine = "kexec_load" if segments else "kexec_file_load"
+        self.attempt.segments = [
+            {"name": name, "start": start, "end": end, "sha256": digest}
+            for name, start, end, digest in segments
+        ]
+        text = self.report.text().encode("ascii")
+        if len(text) > self.text_size:
+            text = b"{}"
+        return self._archive(text)
+
+    def _archive(self, text: bytes) -> bytes:
+        return build_cpio([
+            *(CpioEntry.directory(path) for path in (".extra", ".extra/bootshim")),
+            CpioEntry.file(self.PATH, text.ljust(self.text_size)),
+        ])
 
 
 class StageTimer:

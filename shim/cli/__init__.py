@@ -14,7 +14,7 @@ import sys
 from shim.errors import ShimError
 
 VERBS = ("inspect", "entries", "verify", "build", "run")
-EPILOG = "Exit status: 0 done, 1 the answer is no (not trusted, nothing bootable, did not boot), 2 wrong usage or input."
+EPILOG = "Exit status: 0 done, 1 the answer is no (not trusted, nothing to boot, did not boot), 2 wrong usage or input."
 
 
 def main(argv: list[str] | None = None) -> int:

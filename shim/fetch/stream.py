@@ -56,7 +56,7 @@ def fetch_file(
     try:
         source = files.open(ref.path)
     except FetchError as problem:
-        raise problem.about(file=str(ref))
+        raise problem.about(file=str(ref)) from None
     try:
         _check_size(ref, source.size, limit)
         sink = blobs.create(f"{role.value}:{ref.path.rsplit('/', 1)[-1]}")

@@ -20,13 +20,14 @@ class Record:
     that overlap, run past `size` or repeat a name are refused when the module is imported.
     """
 
-    __slots__ = ("fields", "name", "offsets", "order", "size", "struct")
+    __slots__ = ("fields", "name", "offsets", "order", "size", "struct", "widths")
 
     def __init__(self, name: str, size: int, table: str, *, order: str = "<") -> None:
         self.name, self.size, self.order = name, size, order
         code, end = [order], 0
         names: list[str] = []
         self.offsets: dict[str, int] = {}
+        self.widths: dict[str, int] = {}
         for line in table.splitlines():
             words = line.split("#", 1)[0].split()
             if not words:
@@ -39,7 +40,8 @@ class Record:
             code.append(kind)
             names.append(field)
             self.offsets[field] = offset
-            end = offset + struct.calcsize(order + kind)
+            self.widths[field] = struct.calcsize(order + kind)
+            end = offset + self.widths[field]
         if end > size:
             raise ValueError(f"{name} is {end} bytes, declared {size}")
         if end < size:

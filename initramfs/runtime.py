@@ -1,0 +1,170 @@
+"""Build the frozen runtime: `python -m initramfs.runtime` writes build/init, one static program.
+
+Three steps: CPython as a static library and the interpreter that freezes (minutes; cached by what goes into it),
+cffi's backend (seconds; cached), and the project's own code frozen and linked (seconds; cached by its text). The
+same inputs give the same bytes: no date, path or build id gets in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from initramfs.sources import HERE, cached, fetch_source, read_lock
+from shim.errors import ShimError, SystemError_
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROOT = HERE.parent
+EPOCH = "1704067200"  # 2024-01-01, in place of the date of the build
+SIZE_FLAGS = ("-Os", "-g0", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables",
+              "-fno-unwind-tables")
+CONFIGURE = (
+    "--prefix=/bootshim", "--disable-shared", "--without-doc-strings", "--disable-test-modules", "--disable-ipv6",
+    "--without-ensurepip", "--without-readline", "LDFLAGS=-static", "LINKFORSHARED= ", "ac_cv_file__dev_ptmx=no",
+    "ac_cv_file__dev_ptc=no",
+)
+MAKE = ("ARFLAGS=rcsD", "MODULE_BINASCII_CFLAGS=", "MODULE_BINASCII_LDFLAGS=")  # its own CRC-32, not zlib's
+LINK = ("-static", "-no-pie", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,norelro",
+        "-Wl,--hash-style=gnu")
+HACL = "Modules/_hacl/libHacl_Hash_SHA2.a"  # what _sha2 calls
+NATIVE = ("shim/system/edge.c", "shim/purgatory/sha256.c")
+
+
+def build_runtime(output: Path) -> Path:
+    """Build /init and put it at `output`. Raises SystemError_ where a step fails, with the end of its output."""
+    made = cached("init", _inputs_of_init(), _build_init) / "init"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    fresh = output.with_suffix(".new")
+    fresh.write_bytes(made.read_bytes())
+    fresh.chmod(0o755)
+    fresh.replace(output)
+    return output
+
+
+def build_cpython() -> Path:
+    """Return the directory with CPython's static library, headers, library modules and interpreter."""
+    return cached("cpython", _inputs_of_cpython(), _build_cpython)
+
+
+def _build_cpython(work: Path) -> None:
+    pinned = read_lock()["cpython"]
+    print(f"building CPython {pinned.version}, static: some minutes, once", file=sys.stderr)
+    source = _unpack(fetch_source(pinned), work / "source")
+    (source / "Modules/Setup.local").write_bytes((HERE / "Setup.local").read_bytes())
+    flags = " ".join((*SIZE_FLAGS, f"-ffile-prefix-map={source}=.", "-fwrapv"))
+    _run(["./configure", *CONFIGURE, f"CFLAGS={flags}", "OPT=-DNDEBUG"], source)
+    _run(["make", f"-j{os.cpu_count() or 1}", *MAKE, HACL, "libpython3.13.a", "python"], source)
+    (source / HACL).rename(work / "libhacl.a")
+    for name in ("libpython3.13.a", "python", "pyconfig.h", "Include", "Lib"):
+        (source / name).rename(work / name)
+    _remove_tree(source)
+
+
+def _build_cffi(work: Path) -> None:
+    source = _unpack(fetch_source(read_lock()["cffi"]), work / "source")
+    cpython = build_cpython()
+    _run(["gcc", *SIZE_FLAGS, *_include_flags(cpython), f"-ffile-prefix-map={source}=.", "-w", "-c",
+          "-o", str(work / "_cffi_backend.o"), "src/c/_cffi_backend.c"], source)
+    _remove_tree(source)
+
+
+def _build_init(work: Path) -> None:
+    from shim.purgatory.build import write_blob
+    from shim.system.edge_build import write_c
+
+    write_blob()
+    cpython, cffi = build_cpython(), cached("cffi", _inputs_of_cffi(), _build_cffi)
+    write_c(work / "_shim_edge.c")
+    output = _run([str(cpython / "python"), "-S", "-B", str(HERE / "freeze.py"), str(work), str(cpython / "Lib"),
+                   str(HERE / "stdlib.list"), str(ROOT)], work,
+                  {"PYTHONHASHSEED": "0", "PYTHONPATH": str(cpython / "Lib"), "PYTHONHOME": str(cpython)})
+    print(f"frozen: {output.strip()}", file=sys.stderr)
+    includes = (*_include_flags(cpython), *(f"-I{ROOT / folder}" for folder in ("shim/system", "shim/purgatory")))
+    sources = [str(HERE / "main.c"), "_shim_edge.c", "frozen_modules.S", *(str(ROOT / name) for name in NATIVE)]
+    objects = []
+    for source in sources:
+        objects.append(f"{Path(source).stem}-main.o" if source.endswith("main.c") else f"{Path(source).stem}.o")
+        speed = ("-O2",) if source.endswith("sha256.c") else ()
+        _run(["gcc", *SIZE_FLAGS, *speed, *includes, "-I.", f"-ffile-prefix-map={work}=.",
+              f"-ffile-prefix-map={ROOT}=.", "-w", "-c", "-o", objects[-1], source], work)
+    _run(["gcc", *LINK, "-o", "init", *objects, str(cffi / "_cffi_backend.o"), str(cpython / "libpython3.13.a"), str(cpython / "libhacl.a"),
+          "-lffi", "-lm", "-ldl", "-lpthread", "-lutil"], work)
+    _run(["objcopy", "--remove-section=.comment", "--remove-section=.note.*", "init"], work)
+    _run(["./init"], work)
+
+
+def _include_flags(cpython: Path) -> tuple[str, ...]:
+    return (f"-I{cpython / 'Include'}", f"-I{cpython}")
+
+
+def _inputs_of_cpython() -> bytes:
+    texts = (*CONFIGURE, *SIZE_FLAGS, *MAKE, HACL, _compiler_version(), read_lock()["cpython"].sha256)
+    return "\n".join(texts).encode() + (HERE / "Setup.local").read_bytes()
+
+
+def _inputs_of_cffi() -> bytes:
+    return _inputs_of_cpython() + read_lock()["cffi"].sha256.encode()
+
+
+def _inputs_of_init() -> bytes:
+    folders = [*sorted((ROOT / "shim").rglob("*")), *sorted(HERE.iterdir())]
+    kept = (".py", ".c", ".h", ".S", ".lds", ".list", ".local", ".lock")
+    files = [path for path in folders if path.suffix in kept and path.name != "_blob.py"]
+    pieces = [f"{path.relative_to(ROOT)} {path.stat().st_size}\n".encode() + path.read_bytes() for path in files]
+    return b"\0".join((_inputs_of_cffi(), " ".join(LINK).encode(), *pieces))
+
+
+def _compiler_version() -> str:
+    return _run(["gcc", "-dumpfullversion"], HERE).strip()
+
+
+def _unpack(archive: Path, target: Path) -> Path:
+    with tarfile.open(archive) as stream:
+        stream.extractall(target, filter="data")
+    folders = list(target.iterdir())
+    if len(folders) != 1:
+        raise ShimError("the archive does not hold one folder", file=archive.name)
+    return folders[0]
+
+
+def _remove_tree(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path.parent if path.parent.name == "source" else path)
+
+
+def _run(command: Sequence[str], directory: Path, extra: Mapping[str, str] | None = None) -> str:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": EPOCH,
+                   "HOME": "/nonexistent", **(extra or {})}
+    try:
+        done = subprocess.run(command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    except OSError as problem:
+        raise SystemError_("cannot run", problem.errno or 0, command=command[0]) from problem
+    if done.returncode:
+        print(done.stdout[-4000:], file=sys.stderr)
+        raise ShimError("a step of the build failed", command=" ".join(command[:3]), status=done.returncode)
+    return done.stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m initramfs.runtime", description="Build the frozen runtime.")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "init", help="default: build/init")
+    try:
+        made = build_runtime(parser.parse_args().output)
+    except ShimError as problem:
+        print(f"runtime: {problem}", file=sys.stderr)
+        return 1
+    print(f"{made}: {made.stat().st_size} bytes", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

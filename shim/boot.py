@@ -1,0 +1,221 @@
+"""The flow: discover -> entries -> choose -> fetch -> verify -> plan -> load -> jump.
+
+A failure at any stage goes to the next entry, then to the menu, then by policy to a reset. Nothing that failed is
+tried a second time unless a person asks for it.
+"""
+
+from __future__ import annotations
+
+from shim.discover import discover_volumes
+from shim.entries import read_entries
+from shim.errors import EntryError, ShimError, VerifyError, printable
+from shim.fetch import artifacts_of, fetch_entry, release
+from shim.load import LoadOptions, load, plan
+from shim.model import Candidate, Problem, SegmentsPlan
+from shim.report import Handover
+from shim.ui.menu import ChoiceKind, MenuOptions, choose
+from shim.verify import verify
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shim.config import Config
+    from shim.entries import EntryList
+    from shim.model import Entry, Volume
+    from shim.ports import Files, Machine
+    from shim.report import Attempt, Report
+    from shim.ui.menu import Choice
+
+RESET_DELAY_LIMIT = 600.0
+
+
+class Boot:
+    """One boot of one machine.
+
+    `failed` holds why an entry is not tried again by itself, by its id. `left` is set when the machine was told
+    to go: on a real one nothing runs after that, on a recording one the flow ends.
+    """
+
+    def __init__(self, machine: Machine, config: Config, report: Report) -> None:
+        self.machine, self.config, self.report = machine, config, report
+        self.volumes: dict[str, Volume] = {}
+        self.trees: dict[str, Files] = {}
+        self.failed: dict[str, str] = {}
+        self.left = False
+
+    def run(self) -> None:
+        """Boot, or end in a reset or power-off. Returns only where leaving is recorded instead of done."""
+        delay = self.config.boot.reset_delay
+        while not self.left:
+            found = self.find()
+            self.act(found, self.offer(found, self.menu_timeout(found)))
+            if self.left:
+                return None
+            if self.config.boot.on_failure == "off":
+                return self.leave(ChoiceKind.OFF)
+            if self.config.boot.on_failure == "menu":
+                self.stay_in_menu(found)
+            if not self.left:
+                self.pause_before_reset(delay)
+                delay = min(delay * 2, RESET_DELAY_LIMIT)
+        return None
+
+    def find(self) -> EntryList:
+        """Discover and read until an entry can be tried, or no device has come for `boot.wait` seconds."""
+        deadline = self.machine.clock.now() + self.config.boot.wait
+        while True:
+            self.discover()
+            with self.report.stage("entries"):
+                found = self.read()
+            left = deadline - self.machine.clock.now()
+            if self.is_enough(found) or left <= 0 or not self.machine.devices.wait(left):
+                return found
+
+    def discover(self) -> None:
+        """Find the volumes, and mount those that are new."""
+        with self.report.stage("discover"):
+            found = discover_volumes(self.machine)
+            self.volumes = {volume.name: volume for volume in found.volumes}
+            self.report.volumes = list(found.volumes)
+            self.report.problems = list(found.problems)
+            self.trees = {name: tree for name, tree in self.trees.items() if name in self.volumes}
+            for volume in found.volumes:
+                if volume.fstype is not None and volume.name not in self.trees:
+                    self.mount(volume)
+
+    def mount(self, volume: Volume) -> None:
+        try:
+            self.trees[volume.name] = self.machine.mounts.mount(volume)
+        except ShimError as problem:
+            self.report.problems.append(Problem(source=volume.name, error=str(problem)))
+
+    def read(self) -> EntryList:
+        """Read the entries of all mounted volumes, in the order in which they are tried."""
+        mounted = [(self.volumes[name], tree) for name, tree in self.trees.items()]
+        found = read_entries(
+            mounted, dialects=self.config.boot.dialects, default=self.config.boot.entry
+        )
+        self.report.entries = list(found.entries)
+        self.report.problems.extend(found.problems)
+        return found
+
+    def is_enough(self, found: EntryList) -> bool:
+        """Say whether there is no need to wait for more disks: the wanted entry is here, or any if none is."""
+        ready = [entry for entry in found.entries if self.is_tried(entry)]
+        return any(entry.default for entry in ready) if self.config.boot.entry else bool(ready)
+
+    def is_tried(self, entry: Entry) -> bool:
+        return entry.hidden is None and entry.id not in self.failed
+
+    def menu_timeout(self, found: EntryList) -> float:
+        """Return how long the menu is shown before the first entry is tried: the configuration, else the disk."""
+        baked = self.config.boot.timeout
+        return baked if baked is not None else found.timeout or 0.0
+
+    def offer(self, found: EntryList, timeout: float | None) -> Choice | None:
+        """Show the menu for `timeout` seconds (None: until a key); None means that nobody chose."""
+        if timeout is not None and timeout <= 0:
+            return None
+        with self.report.stage("choose"):
+            options = MenuOptions(timeout=timeout, edit=self.config.boot.edit, failed=dict(self.failed))
+            return choose(found.entries, self.machine.console, self.machine.clock, options)
+
+    def act(self, found: EntryList, choice: Choice | None) -> None:
+        """Do what was chosen, then try what is left in order."""
+        if choice is not None and choice.kind is not ChoiceKind.BOOT:
+            return self.leave(choice.kind)
+        if choice is not None and choice.entry is not None:
+            self.try_entry(choice.entry if choice.cmdline is None else edited(choice.entry, choice.cmdline))
+        for entry in found.entries:
+            if self.left:
+                break
+            if self.is_tried(entry):
+                self.try_entry(entry)
+        return None
+
+    def stay_in_menu(self, found: EntryList) -> None:
+        """Let a person choose as often as it takes; end when nobody is there."""
+        while not self.left:
+            choice = self.offer(found, None)
+            if choice is None:
+                return None
+            if choice.kind is not ChoiceKind.BOOT:
+                return self.leave(choice.kind)
+            if choice.entry is not None:
+                self.try_entry(choice.entry if choice.cmdline is None else edited(choice.entry, choice.cmdline))
+        return None
+
+    def pause_before_reset(self, delay: float) -> None:
+        """Wait for a device that could help; reset when none comes."""
+        self.say(f"nothing was booted: reset in {delay:g} s unless a disk comes")
+        if not self.machine.devices.wait(delay):
+            self.leave(ChoiceKind.RESET)
+
+    def leave(self, how: ChoiceKind) -> None:
+        self.machine.mounts.close()
+        self.left = True
+        (self.machine.power.off if how is ChoiceKind.OFF else self.machine.power.reset)()
+
+    def try_entry(self, entry: Entry) -> None:
+        """Take one entry through all stages; a failure is told, kept, and costs no memory."""
+        attempt = self.report.attempt(entry)
+        self.say(f"trying {entry.id}: {entry.title or entry.version or entry.source}")
+        candidate: Candidate | None = None
+        try:
+            with self.report.stage("fetch", attempt):
+                candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256)
+                attempt.fetched(artifacts_of(candidate))
+            self.start(candidate, attempt)
+        except ShimError as problem:
+            if isinstance(problem, VerifyError):
+                attempt.judged(problem.verdicts)
+            attempt.error = str(problem)
+            self.failed[entry.id] = f"{attempt.stage}: {problem}"
+            self.say(f"{entry.id} failed in {self.failed[entry.id]}")
+            if candidate is not None:
+                release(artifacts_of(candidate))
+
+    def start(self, candidate: Candidate, attempt: Attempt) -> None:
+        """Verify, plan, load and jump."""
+        with self.report.stage("verify", attempt):
+            verified = verify(candidate, self.config.policy, self.machine.sha256)
+            attempt.judged(verified.verdicts)
+        with self.report.stage("plan", attempt):
+            handover = Handover(self.report, attempt)
+            options = LoadOptions(
+                engine=self.config.load.engine, handover=handover, corrupt_digest=self.config.test.corrupt_digest
+            )
+            planned = plan(verified, self.machine, options)
+            attempt.why = planned.why
+            attempt.engine = "kexec_load" if isinstance(planned, SegmentsPlan) else "kexec_file_load"
+            attempt.cmdline = candidate.cmdline
+        with self.report.stage("load", attempt):
+            load(planned, self.machine)
+        self.jump(attempt)
+
+    def jump(self, attempt: Attempt) -> None:
+        """Let go of everything and start the loaded kernel. Returns only when the kernel would not go."""
+        with self.report.stage("jump", attempt):
+            self.machine.mounts.close()
+            self.trees.clear()
+            self.report.notes.extend(self.machine.quiesce())
+        self.report.show(self.machine.console, self.config.boot.report)
+        self.machine.power.kexec()
+        self.left = True
+
+    def trees_for(self, entry: Entry) -> dict[str, Files]:
+        """Return the mounted trees that an entry needs; those let go for a jump that failed are mounted again."""
+        refs = (entry.kernel, *entry.initrd, entry.devicetree)
+        for name in dict.fromkeys(ref.volume for ref in refs if ref is not None):
+            if name not in self.volumes:
+                raise EntryError("the entry's volume is not there", volume=name)
+            if name not in self.trees:
+                self.trees[name] = self.machine.mounts.mount(self.volumes[name])
+        return self.trees
+
+    def say(self, sentence: str) -> None:
+        self.machine.console.write(f"bootshim: {printable(sentence, 2048)}\n")
+
+
+def edited(entry: Entry, cmdline: str) -> Entry:
+    """Return an entry with the command line that a person typed."""
+    return entry.traced("the command line was edited in the menu", cmdline=cmdline)

@@ -1,0 +1,75 @@
+"""What a verified candidate is made of, once a UKI is taken apart: a kernel, archives in order, a command line."""
+
+from __future__ import annotations
+
+from shim.errors import LoadError
+from shim.formats.cpio import MAGICS, trailer_end
+from shim.formats.uki import split_uki
+from shim.model import Role
+from shim.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shim.model import Artifact, Verified
+
+COMPRESSED = {
+    # What the kernel's lib/decompress.c knows an initramfs by.
+    b"\x1f\x8b": "gzip", b"\x1f\x9e": "gzip", b"BZh": "bzip2", b"\x5d\0\0": "lzma", b"\xfd7zXZ\0": "xz",
+    b"\x89LZO": "lzo", b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd",
+}  # fmt: skip
+
+
+class Archive(Value):
+    """One initrd: its name in messages, its bytes, and their SHA-256 where it is known already."""
+
+    name: str
+    data: bytes | memoryview
+    sha256: bytes | None = None
+
+
+class Parts(Value):
+    """What is to be loaded. `kernel_artifact` is the kernel as a whole file, None when it came out of a UKI."""
+
+    kernel: memoryview
+    kernel_artifact: Artifact | None
+    archives: tuple[Archive, ...]
+    cmdline: bytes
+    trace: tuple[str, ...] = ()
+
+
+def parts_of(verified: Verified) -> Parts:
+    """Return the parts of a candidate. Raises FormatError or LoadError for a UKI or an initrd that makes no sense."""
+    candidate = verified.candidate
+    given = tuple(Archive(name=item.name, data=item.blob.view(), sha256=item.sha256) for item in candidate.initrds)
+    trace = ("the device tree is not used on this architecture",) if candidate.devicetree else ()
+    if candidate.kernel.role is Role.UKI:
+        uki = split_uki(candidate.kernel.blob.view(), candidate.profile)
+        own = tuple(
+            Archive(name=f"{candidate.kernel.name} {name}", data=data)
+            for name, data in ((".ucode", uki.ucode), (".initrd", uki.initrd)) if data
+        )
+        cmdline = uki.command_line() if candidate.cmdline is None else candidate.cmdline
+        kernel, artifact, archives = uki.linux, None, (*own, *given)
+    else:
+        kernel, artifact, archives = candidate.kernel.blob.view(), candidate.kernel, given
+        cmdline = candidate.cmdline or ""
+    for archive in archives:
+        check_archive(archive)
+    line = cmdline.encode("utf-8")
+    if b"\0" in line:
+        raise LoadError("the command line has a NUL inside", at=line.index(b"\0"))
+    return Parts(kernel=kernel, kernel_artifact=artifact, archives=archives, cmdline=line, trace=trace)
+
+
+def check_archive(archive: Archive) -> None:
+    """Raise LoadError for an initrd that the kernel could not unpack.
+
+    A compressed one is known by its magic; an archive in the clear is read to its trailer, and so is an archive in
+    the clear before a compressed one (microcode).
+    """
+    head = bytes(archive.data[:6])
+    if any(head.startswith(magic) for magic in COMPRESSED):
+        return
+    if head not in MAGICS:
+        raise LoadError("the initrd is neither a cpio archive nor compressed", file=archive.name, found=head)
+    trailer_end(archive.data)
