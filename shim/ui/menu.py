@@ -263,13 +263,18 @@ COMMANDS = {
 def row_lines(row: Row, number: int, chosen: bool) -> list[str]:
     """Return a row as it is drawn: one line, and a second one for its note."""
     entry = row.entry
-    title = entry.title or entry.version or entry.id
     place = cut(f"{entry.dialect} {entry.volume}", 20)
     mark = ">" if chosen else " "
-    lines = [f" {mark}{number:>3}  {pad(title, 50)} {place}".rstrip()]
+    lines = [f" {mark}{number:>3}  {pad(title_of(entry), 50)} {place}".rstrip()]
     if row.note:
         lines.append(f"       {cut(row.note, LINE_WIDTH - 7)}")
     return lines
+
+
+def title_of(entry: Entry) -> str:
+    """Return what tells an entry from others: kernels of one system have one title, but not one version."""
+    title = entry.title or entry.id
+    return f"{title}, {entry.version}" if entry.version and entry.version not in title else title
 
 
 def paged(rows: Sequence[Row]) -> list[tuple[int, int]]:
