@@ -58,6 +58,11 @@ def kernel(flavour: str = "cloud", arch: str = "amd64", suite: str = "bookworm")
     return Kernel(release, image, directory / "lib/modules" / release, directory)
 
 
+def newest_kernel(arch: str = "amd64") -> Path:
+    """Return the directory of the cloud kernel's package."""
+    return kernel("cloud", arch).directory
+
+
 def cache_directory() -> Path:
     chosen = os.environ.get("BOOTSHIM_CACHE")
     directory = (Path(chosen) if chosen else Path.home() / ".cache" / "bootshim") / "debs"
