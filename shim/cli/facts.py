@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from shim.errors import FormatError, ShimError, VerifyError
-from shim.formats.authenticode import CertificateEntry, Signature, certificate_entries, parse_nested, parse_signature
+from shim.formats.authenticode import (
+    CertificateEntry,
+    Signature,
+    certificate_entries,
+    parse_nested,
+    parse_signature,
+)
+from shim.formats.bzimage import is_bzimage, parse_bzimage
 from shim.formats.digests import SIZES, digest_name
+from shim.formats.elf import is_elf, parse_elf_kernel
+from shim.formats.os_release import parse_os_release
 from shim.formats.pe import PE, parse_pe
 from shim.formats.pkcs7 import Signer
 from shim.formats.spki import parse_public_key
-from shim.formats.uki import has_linux_section
+from shim.formats.uki import PARTS, Uki, cmdline_text, has_linux_section, profiles_of, split_uki
 from shim.formats.x509 import Certificate, name_text
 from shim.verify.piece import Image
 
@@ -21,11 +30,11 @@ TIMESTAMPS = ("1.3.6.1.4.1.311.3.3.1", "1.2.840.113549.1.9.6")  # RFC 3161; PKCS
 
 FORMATS: dict[str, Callable[[bytes], bool]] = {
     "UKI": has_linux_section,
-    "bzImage": lambda data: data[0x202:0x206] == b"HdrS",
+    "bzImage": is_bzimage,
     "arm64 Image": lambda data: data[0x38:0x3C] == b"ARM\x64",
     "EFI zboot image": lambda data: data[:2] == b"MZ" and data[4:8] == b"zimg",
     "PE": lambda data: data[:2] == b"MZ",
-    "ELF": lambda data: data[:4] == b"\x7fELF",
+    "ELF": is_elf,
     "gzip": lambda data: data[:2] == b"\x1f\x8b",
     "xz": lambda data: data[:6] == b"\xfd7zXZ\0",
     "zstd": lambda data: data[:4] == b"\x28\xb5\x2f\xfd",
@@ -137,11 +146,74 @@ def _key_text(certificate: Certificate) -> str:
         return str(problem)
 
 
+def describe_linux(data: bytes) -> dict[str, Any]:
+    """Return what loading a bzImage takes, from its setup header."""
+    image = parse_bzimage(data)
+    return {
+        "version": image.kernel_version,
+        "protocol": f"{image.version >> 8}.{image.version & 0xFF:02}",
+        "payload": image.payload,
+        "setup_size": image.setup_size,
+        "load_size": image.load_size,
+        "init_size": image.init_size,
+        "pref_address": image.pref_address,
+        "kernel_alignment": image.kernel_alignment,
+        "relocatable": image.relocatable,
+        "entry": "64-bit" if image.enters_in_64_bits else "32-bit",
+        "initrd_above_4_gib": image.initrd_above_4_gib,
+        "cmdline_size": image.cmdline_size,
+    }
+
+
+def describe_uki(data: bytes) -> dict[str, Any]:
+    """Return the profiles of a UKI with the parts of each, and what its first kernel is."""
+    profiles = [split_uki(data, number) for number in range(len(profiles_of(parse_pe(data))))]
+    kernel = bytes(profiles[0].linux)
+    return {
+        "profiles": [_profile_facts(uki) for uki in profiles],
+        "linux": describe_linux(kernel) if is_bzimage(kernel) else {"format": format_of(kernel)},
+    }
+
+
+def _profile_facts(uki: Uki) -> dict[str, Any]:
+    system = parse_os_release(bytes(uki.osrel or b""))
+    parts = {name: getattr(uki, name) for name in PARTS}
+    return {
+        "id": uki.profile.id,
+        "title": uki.profile.title,
+        "system": system.get("PRETTY_NAME") or system.get("NAME") or system.get("ID"),
+        "uname": None if uki.uname is None else cmdline_text(bytes(uki.uname)),
+        "cmdline": uki.command_line(),
+        "parts": {name: len(part) for name, part in parts.items() if part is not None},
+    }
+
+
+def describe_elf(data: bytes) -> dict[str, Any]:
+    """Return where the segments of an ELF kernel go."""
+    kernel = parse_elf_kernel(data)
+    return {
+        "entry_address": kernel.entry_address,
+        "span": str(kernel.span),
+        "segments": [
+            {"memory": str(part.memory), "offset": part.offset, "file_size": part.file_size}
+            for part in kernel.segments
+        ],
+    }
+
+
+def format_of(data: bytes) -> str:
+    """Return the first format of FORMATS that takes the bytes for its own."""
+    return next((word for word, is_it in FORMATS.items() if is_it(data)), "unknown")
+
+
 def is_pe(data: bytes) -> bool:
     return data[:2] == b"MZ"
 
 
 DESCRIBERS: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], Any]]] = {
+    "linux": (is_bzimage, describe_linux),
+    "uki": (has_linux_section, describe_uki),
+    "elf": (is_elf, describe_elf),
     "pe": (is_pe, describe_pe),
     "signatures": (is_pe, describe_signatures),
 }

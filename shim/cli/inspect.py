@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any
 
-from shim.cli.facts import FORMATS, describe
+from shim.cli.facts import describe, format_of
 from shim.cli.verify import read_file
 from shim.errors import printable
 
@@ -43,7 +43,7 @@ def inspect_bytes(name: str, data: bytes) -> dict[str, Any]:
         "file": name,
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        "format": next((word for word, is_it in FORMATS.items() if is_it(data)), "unknown"),
+        "format": format_of(data),
     }
     facts.update(describe(data))
     return facts
@@ -55,7 +55,7 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
     for title in ("linux", "uki", "elf"):
         for key, value in (facts.get(title) or {}).items():
             if value not in (None, [], {}):
-                lines.append(f"  {title} {key}: {shown(value)}")
+                lines += _fact_lines(f"  {title} {key}", value)
     if pe := facts.get("pe"):
         lines += _pe_lines(pe)
     for signature in facts.get("signatures", ()):
@@ -64,11 +64,23 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def shown(value: object) -> str:
+def _fact_lines(name: str, value: object) -> list[str]:
+    """Return a fact on one line, the items of a list on one each."""
     if isinstance(value, list):
-        return ", ".join(map(shown, value))
+        return [line for number, item in enumerate(value) for line in _fact_lines(f"{name} {number}", item)]
     if isinstance(value, dict):
-        return ", ".join(f"{name} {shown(item)}" for name, item in value.items())
+        items = (f"{key} {_shown(key, item)}" for key, item in value.items() if item not in (None, "", {}))
+        return [f"{name}: {', '.join(items)}"]
+    return [f"{name}: {_shown(name, value)}"]
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and name.endswith(("address", "alignment", "offset")):
+        return hex(value)
     return str(value)
 
 
