@@ -164,9 +164,10 @@ def test_inspect_tells_of_what_is_broken(signed: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.tools
 def test_inspect_a_real_kernel_and_a_real_uki(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from tests.unit.test_witnesses import kernel, make_uki
+    from tests.builders.debian import kernel
+    from tests.unit.test_witnesses import make_uki
 
-    facts = inspected(kernel("amd64"), capsys)
+    facts = inspected(kernel().image, capsys)
     assert facts["format"] == "bzImage"
     assert facts["linux"]["protocol"] == "2.15"
     assert "Debian" in facts["linux"]["version"]
