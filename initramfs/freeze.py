@@ -34,7 +34,7 @@ def main(output: str, library: str, list_file: str, project: str) -> None:
         data = marshal.dumps(code)
         rows.append((name, len(blob), len(data), is_package))
         blob += data + bytes(-len(data) % 16)
-    write(output, blob, rows)
+    write(output, bytes(blob), rows)
     print(f"{len(rows)} modules, {len(blob)} bytes")
 
 

@@ -86,18 +86,24 @@ def _build_init(work: Path) -> None:
                    str(HERE / "stdlib.list"), str(ROOT)], work,
                   {"PYTHONHASHSEED": "0", "PYTHONPATH": str(cpython / "Lib"), "PYTHONHOME": str(cpython)})
     print(f"frozen: {output.strip()}", file=sys.stderr)
+    objects = _compile_objects(work, cpython)
+    libraries = (cffi / "_cffi_backend.o", cpython / "libpython3.13.a", cpython / "libhacl.a")
+    _run(["gcc", *LINK, "-o", "init", *objects, *map(str, libraries), "-lffi", "-lm", "-ldl", "-lpthread", "-lutil"],
+         work)
+    _run(["objcopy", "--remove-section=.comment", "--remove-section=.note.*", "init"], work)
+    _run(["./init"], work)
+
+
+def _compile_objects(work: Path, cpython: Path) -> list[str]:
     includes = (*_include_flags(cpython), *(f"-I{ROOT / folder}" for folder in ("shim/system", "shim/purgatory")))
-    sources = [str(HERE / "main.c"), "_shim_edge.c", "frozen_modules.S", *(str(ROOT / name) for name in NATIVE)]
+    sources = (str(HERE / "main.c"), "_shim_edge.c", "frozen_modules.S", *(str(ROOT / name) for name in NATIVE))
     objects = []
     for source in sources:
-        objects.append(f"{Path(source).stem}-main.o" if source.endswith("main.c") else f"{Path(source).stem}.o")
+        objects.append(f"{Path(source).stem}.o")
         speed = ("-O2",) if source.endswith("sha256.c") else ()
         _run(["gcc", *SIZE_FLAGS, *speed, *includes, "-I.", f"-ffile-prefix-map={work}=.",
               f"-ffile-prefix-map={ROOT}=.", "-w", "-c", "-o", objects[-1], source], work)
-    _run(["gcc", *LINK, "-o", "init", *objects, str(cffi / "_cffi_backend.o"), str(cpython / "libpython3.13.a"), str(cpython / "libhacl.a"),
-          "-lffi", "-lm", "-ldl", "-lpthread", "-lutil"], work)
-    _run(["objcopy", "--remove-section=.comment", "--remove-section=.note.*", "init"], work)
-    _run(["./init"], work)
+    return objects
 
 
 def _include_flags(cpython: Path) -> tuple[str, ...]:

@@ -58,6 +58,10 @@ class RecordingMachine:
         """Return a running SHA-256 at the speed of the machine."""
         return Sha256()
 
+    def random(self, size: int) -> bytes:
+        """Return bytes that are the same in every run."""
+        return bytes(at % 251 for at in range(size))
+
     def quiesce(self) -> list[str]:
         """Record that the devices were to be made quiet."""
         self.calls.append("quiesce")
