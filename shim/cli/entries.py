@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from shim.entries import DIALECTS, read_entries
-from shim.errors import ShimError, printable
+from shim.errors import printable
 from shim.model import Volume
 from shim.report import entry_json
 from shim.system.files import TreeFiles
@@ -34,14 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the entries; exit 0 when at least one can be tried."""
-    try:
-        volumes = [(Volume(name=tree), TreeFiles(tree)) for tree in args.tree]
-    except OSError as problem:
-        print(f"bootshim entries: {problem.filename}: {os.strerror(problem.errno or 0)}", file=sys.stderr)
-        return 1
-    except ShimError as problem:
-        print(f"bootshim entries: {problem}", file=sys.stderr)
-        return 1
+    volumes = [(Volume(name=tree), TreeFiles(tree)) for tree in args.tree]
     found = read_entries(volumes, dialects=args.dialect, default=args.default, architecture=args.architecture)
     if args.json:
         print(json.dumps(as_json(found), indent=2))
