@@ -1,8 +1,8 @@
 """Verdicts on real files, each held against two witnesses that know nothing of each other.
 
 WITNESS: sbverify of Debian trixie (sbsigntool 0.9.4-3.2+deb13u1: earlier ones take a chain without its root for
-good), osslsigncode of Debian bookworm (whole verdict; it cannot read two entries in one certificate table),
-virt-firmware of PyPI (image digests), the certificates in virt-firmware.
+good), osslsigncode 2.9-2 of Debian trixie (it cannot read two entries in one certificate table; 2.5 of bookworm asks
+for a PE checksum), virt-firmware of PyPI (image digests; its certificates are used, too).
 """
 
 from __future__ import annotations
@@ -41,12 +41,16 @@ def sbsigntool(tool: str) -> Path:
     return package("sbsigntool", suite="trixie") / "usr/bin" / tool
 
 
+def osslsigncode() -> Path:
+    return package("osslsigncode", suite="trixie") / "usr/bin/osslsigncode"
+
+
 def sbverify_accepts(file: Path, anchor: Path) -> bool:
     return run(sbsigntool("sbverify"), "--cert", anchor, file).returncode == 0
 
 
 def osslsigncode_accepts(file: Path, anchor: Path) -> bool:
-    return run("osslsigncode", "verify", "-CAfile", anchor, "-in", file).returncode == 0
+    return run(osslsigncode(), "verify", "-CAfile", anchor, "-in", file).returncode == 0
 
 
 def pem(path: Path, data: bytes) -> Path:
@@ -264,7 +268,7 @@ def sign_with(
     (directory / "more").write_bytes(b"".join(one.pem for one in carried) or signer.pem)
     commands: dict[str, list[str | Path]] = {
         "osslsigncode": [
-            "osslsigncode", "sign", "-certs", directory / "all", "-key", directory / "key", *options,
+            osslsigncode(), "sign", "-certs", directory / "all", "-key", directory / "key", *options,
             "-in", source, "-out", target,
         ],
         "sbsign": [
