@@ -114,7 +114,7 @@ def parse_config(text: str, source: str, read_file: Callable[[str], bytes]) -> C
         raise ConfigError("the configuration is too long", file=source, expected=CONFIG_SIZE_LIMIT, found=len(text))
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except ValueError as problem:  # TOMLDecodeError, or an integer with thousands of digits
         raise ConfigError(f"not TOML: {problem}", file=source) from problem
     except RecursionError as problem:
         raise ConfigError("the configuration is nested too deeply", file=source) from problem

@@ -166,16 +166,13 @@ def test_no_edit_where_the_configuration_says_so() -> None:
 
 
 def test_details_say_why_and_why_not() -> None:
-    shown = entry(
-        1, trace=("read from vda1:/loader/entries/1.conf", "newest of 2 versions"), tries_left=2, tries_done=1
-    )
-    session = Session("i", 1.0, entries=(shown, entry(2, hidden="no tries left")))
+    shown = entry(1, trace=("read from vda1:/1.conf", "newest of 2 versions"), tries_left=2, tries_done=1)
+    both = (shown, entry(2, hidden="no tries left"))
+    session = Session("i", 1.0, entries=both)
     assert "newest of 2 versions" in session.screen
     assert "2 left, 1 done" in session.screen
     assert "vda1:/vmlinuz" in session.screen
-    assert (
-        "Not offered: no tries left" in Session("2", "i", 1.0, entries=both).screen
-    )
+    assert "Not offered: no tries left" in Session("2", "i", 1.0, entries=both).screen
 
 
 def test_long_details_come_in_pages() -> None:
