@@ -7,7 +7,8 @@ The flow, one call a stage (`shim.boot`):
 The layers, low to high. A module imports its own package or a lower layer, never a sibling stage:
 
     errors units values      words that everything uses
-    formats ranges           bytes <-> values, one specification a file; interval arithmetic
+    ranges                   interval arithmetic
+    formats                  bytes <-> values, one specification a file
     model ports              the nouns of a boot; the outside world as Protocols
     discover entries fetch verify memory load ui purgatory    the stages
     system                   the edge: the only package that makes system calls

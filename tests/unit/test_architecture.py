@@ -12,7 +12,8 @@ import shim
 ROOT = Path(shim.__file__).parent
 LAYERS = (
     ("errors", "units", "values"),
-    ("formats", "ranges"),
+    ("ranges",),
+    ("formats",),
     ("model", "ports"),
     ("discover", "entries", "fetch", "verify", "memory", "load", "ui", "purgatory", "system"),
     ("config", "report"),
