@@ -1,0 +1,144 @@
+/* The target's /init: prints what the second kernel was given, between marker lines, and powers off. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* Linux Documentation/arch/x86/zero-page.rst and boot.rst */
+#define EXT_RAMDISK_IMAGE 0x0c0
+#define EXT_RAMDISK_SIZE 0x0c4
+#define RAMDISK_IMAGE 0x218
+#define RAMDISK_SIZE 0x21c
+#define BOOT_PARAMS_SIZE 4096
+
+static size_t read_file(const char *path, void *buffer, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	size_t done = 0;
+	ssize_t step;
+
+	if (fd < 0)
+		return 0;
+	while (done < size && (step = read(fd, (char *)buffer + done, size - done)) > 0)
+		done += step;
+	close(fd);
+	return done;
+}
+
+static void show_text(const char *name, const char *path)
+{
+	static char text[65536];
+	size_t size = read_file(path, text, sizeof(text) - 1);
+
+	text[size] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	printf("target %s=%s\n", name, text);
+}
+
+static void show_exists(const char *name, const char *path)
+{
+	printf("target %s=%d\n", name, access(path, F_OK) == 0);
+}
+
+static void show_count(const char *name, const char *path)
+{
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+	int count = 0;
+
+	while (directory && (entry = readdir(directory)))
+		count += entry->d_name[0] != '.';
+	printf("target %s=%d\n", name, count);
+	if (directory)
+		closedir(directory);
+}
+
+static uint64_t field(const uint8_t *params, int low, int high)
+{
+	uint32_t pair[2];
+
+	memcpy(&pair[0], params + low, 4);
+	memcpy(&pair[1], params + high, 4);
+	return (uint64_t)pair[1] << 32 | pair[0];
+}
+
+static void show_initrd(void)
+{
+	static uint8_t params[BOOT_PARAMS_SIZE];
+
+	if (read_file("/sys/kernel/boot_params/data", params, sizeof(params)) != sizeof(params))
+		return;
+	printf("target initrd_start=%#llx\n", (unsigned long long)field(params, RAMDISK_IMAGE, EXT_RAMDISK_IMAGE));
+	printf("target initrd_size=%llu\n", (unsigned long long)field(params, RAMDISK_SIZE, EXT_RAMDISK_SIZE));
+}
+
+static void show_iomem(void)
+{
+	FILE *stream = fopen("/proc/iomem", "r");
+	unsigned long long start, end, total = 0;
+	char line[256], name[128];
+
+	while (stream && fgets(line, sizeof(line), stream)) {
+		if (sscanf(line, " %llx-%llx : %127[^\n]", &start, &end, name) != 3)
+			continue;
+		if (line[0] != ' ' && !strcmp(name, "System RAM"))
+			total += end - start + 1;
+		if (!strcmp(name, "Kernel code"))
+			printf("target kernel_start=%#llx\n", start);
+	}
+	printf("target system_ram=%llu\n", total);
+	if (stream)
+		fclose(stream);
+}
+
+static void show_file(const char *begin, const char *path, const char *end)
+{
+	char buffer[4096];
+	FILE *stream = fopen(path, "r");
+	size_t size;
+
+	if (!stream)
+		return;
+	puts(begin);
+	while ((size = fread(buffer, 1, sizeof(buffer), stream)))
+		fwrite(buffer, 1, size, stdout);
+	printf("\n%s\n", end);
+	fclose(stream);
+}
+
+int main(void)
+{
+	struct utsname kernel;
+
+	mkdir("/proc", 0755);
+	mkdir("/sys", 0755);
+	mount("proc", "/proc", "proc", 0, NULL);
+	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	uname(&kernel);
+	puts("\nbootshim-target-begin");
+	printf("target release=%s\n", kernel.release);
+	show_text("cmdline", "/proc/cmdline");
+	show_text("second_initrd", "/second");
+	show_initrd();
+	show_iomem();
+	show_count("memory_map", "/sys/firmware/memmap");
+	show_exists("efi_runtime", "/sys/firmware/efi/runtime");
+	show_exists("smbios", "/sys/firmware/dmi/tables/DMI");
+	show_exists("acpi", "/sys/firmware/acpi/tables/FACP");
+	show_file("bootshim-target-report-begin", "/.extra/bootshim/report.json", "bootshim-target-report-end");
+	show_text("token", "/token");
+	puts("bootshim-target-end");
+	fflush(stdout);
+	tcdrain(STDOUT_FILENO);
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}
