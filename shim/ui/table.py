@@ -51,7 +51,7 @@ def _volume(volume: Mapping[str, Any]) -> str:
     name = volume["label"] or volume["partlabel"] or ""
     identity = volume["uuid"] or volume["partuuid"] or ""
     return (
-        f"  {pad(volume['name'], 12)} {pad(volume['fstype'] or '-', 9)} {size_text(volume['size']):>10}"
+        f"  {pad(volume['name'], 12)} {pad(volume['fstype'] or '-', 9)} {cut(size_text(volume['size']), 10):>10}"
         f"  {pad(kind, 9)} {pad(name, 13)} {cut(identity, 18)}"
     ).rstrip()
 

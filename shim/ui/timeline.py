@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.ui.columns import pad
+from shim.ui.columns import LINE_WIDTH, cut, pad
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NAME_WIDTH = 10
-BAR_WIDTH = 42
+BAR_WIDTH = 40
 ROWS_MAX = 48
 
 
@@ -25,11 +25,11 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> str:
     begin = min(stage["start"] for stage in stages)
     end = max(stage["end"] for stage in stages)
     left_out = len(stages) - ROWS_MAX
-    lines = [f"  {'stage':<{NAME_WIDTH}} {'begins':>9} {'takes':>10}  {begin:.3f} s to {end:.3f} s"]
+    lines = [f"  {'stage':<{NAME_WIDTH}} {'begins':>12} {'takes':>10} {begin:.3f} s to {end:.3f} s"]
     if left_out > 0:
         lines.append(f"  … {left_out} earlier stages")
     lines += [_line(stage, begin, end) for stage in stages[-ROWS_MAX:]]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{cut(line, LINE_WIDTH)}\n" for line in lines)
 
 
 def _line(stage: Mapping[str, Any], begin: float, end: float) -> str:
@@ -38,5 +38,6 @@ def _line(stage: Mapping[str, Any], begin: float, end: float) -> str:
     first = min(int((start - begin) * scale), BAR_WIDTH - 1)
     count = max(min(round((stop - begin) * scale), BAR_WIDTH) - first, 1)
     bar = f"{' ' * first}{'#' * count}"
-    took = f"{(stop - start) * 1000:.1f} ms"
-    return f"  {pad(str(stage['name']), NAME_WIDTH)} {start:>7.3f} s {took:>10}  |{bar:<{BAR_WIDTH}}|"
+    took = f"{(stop - start) * 1000:.1f} ms" if stop - start < 100 else f"{stop - start:.0f} s"
+    begins = cut(f"{start:.3f} s", 12)
+    return f"  {pad(str(stage['name']), NAME_WIDTH)} {begins:>12} {cut(took, 10):>10} |{bar:<{BAR_WIDTH}}|"
