@@ -126,7 +126,17 @@ def parse_algorithm(der: Der) -> str:
 
 
 def name_text(encoded: bytes) -> str:
-    """Return a name as people know it: its CN, else its other parts, else "(no name)"."""
+    """Return a name as people know it: its CN, else its other parts. Never raises: names decide nothing here."""
+    try:
+        parts = _name_parts(encoded)
+    except FormatError:
+        return "(unreadable name)"
+    if "CN" in parts:
+        return parts["CN"]
+    return ", ".join(f"{kind}={text}" for kind, text in parts.items()) or "(no name)"
+
+
+def _name_parts(encoded: bytes) -> dict[str, str]:
     parts: dict[str, str] = {}
     for group in parse_der(encoded, "name").children():
         for pair in group.children():
@@ -135,9 +145,7 @@ def name_text(encoded: bytes) -> str:
             value = fields.any("name value")
             if kind and kind not in parts:
                 parts[kind] = _text(value)
-    if "CN" in parts:
-        return parts["CN"]
-    return ", ".join(f"{kind}={text}" for kind, text in parts.items()) or "(no name)"
+    return parts
 
 
 def _text(der: Der) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shim.formats.pkcs7 import Signer
     from shim.formats.x509 import Certificate
     from shim.model import Verdict
+    from shim.verify.keys import SignatureChecker
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
 
@@ -32,13 +33,17 @@ def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
 
 def judge(piece: Piece, policy: Policy) -> Verdict:
     """Return the verdict of the first signature that leads to an anchor. Raises VerifyError when there is none."""
+    from shim.verify.keys import SignatureChecker
+
     problems: list[str] = []
+    checker = SignatureChecker(piece.new_hash)
     signers = list(_signers(piece, problems))
     for _, signature, signer in signers:
-        _check_revoked(piece, policy, signature, signer)
+        _check_revoked(policy, signature, signer, checker)
     for place, signature, signer in signers:
         try:
-            chain = check_signer_info(piece, policy, signature, signer)
+            _check_digest(piece, signature, signer)
+            chain = _check_signer(policy, signature, signer, checker)
         except (FormatError, VerifyError) as problem:
             problems.append(f"{place}: {problem}")
             continue
@@ -46,22 +51,16 @@ def judge(piece: Piece, policy: Policy) -> Verdict:
     raise VerifyError("; ".join(problems) or "it carries no signature")
 
 
-def check_signer_info(
-    piece: Piece, policy: Policy, signature: Signature, signer: Signer
-) -> tuple[Certificate, ...]:
-    """Return the chain from the signer to an anchor. Spec: RFC 5652, 5.4 and 5.6; Authenticode (2008), SignerInfo.
+def _check_digest(piece: Piece, signature: Signature, signer: Signer) -> None:
+    """Raise VerifyError or FormatError unless the signed attributes lead to the digest of the image.
 
-    Raises VerifyError or FormatError unless the digest is that of the image, the signed attributes belong to it,
-    and the signer signed them.
+    Spec: RFC 5652, 5.4 and 11; Authenticode (2008), SignerInfo.
     """
     from shim.formats.der import parse_octets, parse_oid
     from shim.formats.digests import digest_name, digest_of
     from shim.formats.pkcs7 import CONTENT_TYPE, MESSAGE_DIGEST
-    from shim.verify.chain import ChainBuilder
-    from shim.verify.keys import check_signature
 
-    name = digest_name(signature.digest_algorithm)
-    signed = signature.signed
+    name, signed = digest_name(signature.digest_algorithm), signature.signed
     named = {signature.digest_algorithm, signer.digest_algorithm}
     if len(named) > 1 or not named.issubset(signed.digest_algorithms):
         raise VerifyError("signature names different hash functions", image=name, signer=signer.digest_algorithm)
@@ -71,21 +70,31 @@ def check_signer_info(
         raise VerifyError("signed attributes name another content type")
     if parse_octets(signer.attribute(MESSAGE_DIGEST)) != digest_of(name, signed.content.content, piece.new_hash):
         raise VerifyError("signed attributes do not belong to the image digest")
-    pool = (*signed.certificates, *policy.anchors)
+
+
+def _check_signer(
+    policy: Policy, signature: Signature, signer: Signer, checker: SignatureChecker
+) -> tuple[Certificate, ...]:
+    """Return the chain from the signer to an anchor. Spec: RFC 5652, 5.6. Raises VerifyError when there is none."""
+    from shim.formats.digests import digest_name
+    from shim.verify.chain import ChainBuilder
+
+    name, carried = digest_name(signature.digest_algorithm), signature.signed.certificates
     problem = VerifyError("the signer's certificate is not there", serial=hex(signer.serial))
-    for certificate in dict.fromkeys(pool):
-        if (certificate.issuer, certificate.serial) != (signer.issuer, signer.serial):
-            continue
+    for certificate in _certificates_of(signer, (*carried, *policy.anchors)):
         try:
-            chain = ChainBuilder(signed.certificates, policy.anchors, piece.new_hash).build(certificate)
-            check_signature(
-                certificate.spki, signer.signature_algorithm, signer.signed, signer.signature,
-                new_hash=piece.new_hash, digest=name,
-            )  # fmt: skip
+            chain = ChainBuilder(carried, policy.anchors, checker).build(certificate)
+            checker.check(certificate.spki, signer.signature_algorithm, signer.signed, signer.signature, name)
             return chain
         except VerifyError as found:
             problem = found
     raise problem
+
+
+def _certificates_of(signer: Signer, pool: tuple[Certificate, ...]) -> list[Certificate]:
+    """Return the certificates that a signer names; hostile ones may share a name and a serial number."""
+    named = (signer.issuer, signer.serial)
+    return [one for one in dict.fromkeys(pool) if (one.issuer, one.serial) == named]
 
 
 def _signers(piece: Piece, problems: list[str]) -> Iterator[tuple[str, Signature, Signer]]:
@@ -120,16 +129,19 @@ def _signatures(piece: Piece, problems: list[str]) -> Iterator[tuple[str, Signat
                 problems.append(f"{place}, nested {index}: {problem}")
 
 
-def _check_revoked(piece: Piece, policy: Policy, signature: Signature, signer: Signer) -> None:
+def _check_revoked(policy: Policy, signature: Signature, signer: Signer, checker: SignatureChecker) -> None:
     from shim.verify.chain import named_above
 
-    pool = tuple(dict.fromkeys((*signature.signed.certificates, *policy.anchors)))
-    for certificate in pool:
-        if (certificate.issuer, certificate.serial) != (signer.issuer, signer.serial):
-            continue
-        for above in named_above(certificate, pool):
-            if policy.revoked.has_certificate(above, piece.new_hash):
-                raise VerifyError(f"the certificate of {above.subject_text} is revoked")
+    pool = (*signature.signed.certificates, *policy.anchors)
+    chain = dict.fromkeys(above for one in _certificates_of(signer, pool) for above in named_above(one, pool))
+    for certificate in chain:
+        if policy.revoked.has_certificate(certificate, checker.new_hash):
+            raise VerifyError(f"the certificate of {certificate.subject_text} is revoked")
+    for certificate in chain:
+        issuer = policy.revoked.issuer_of(certificate, checker)
+        if issuer is not None:
+            name = certificate.subject_text
+            raise VerifyError(f"the certificate of {issuer.subject_text}, which issued that of {name}, is revoked")
 
 
 def _accept(piece: Piece, signature: Signature, chain: tuple[Certificate, ...]) -> Verdict:

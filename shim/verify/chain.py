@@ -11,14 +11,13 @@ its use is.
 from __future__ import annotations
 
 from shim.errors import ShimError, VerifyError
-from shim.verify.keys import check_signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from shim.formats.digests import NewHash
     from shim.formats.x509 import Certificate
+    from shim.verify.keys import SignatureChecker
 
 DIGITAL_SIGNATURE, KEY_CERT_SIGN = 0, 5  # bits of the key usage
 OBJECT_SIGNING, OBJECT_SIGNING_CA = 3, 7  # bits of the Netscape certificate type
@@ -26,15 +25,15 @@ CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 ANY_USE = "2.5.29.37.0"
 MODULES_ONLY = "1.3.6.1.4.1.2312.16.1.2"  # keys that distributions make for kernel modules and nothing else
 CHAIN_MAX = 8  # certificates, the anchor not counted
-CHECKS_MAX = 32
 
 
 class ChainBuilder:
-    """Look for a way from one signer to an anchor. CHECKS_MAX bounds what hostile certificates can cost."""
+    """Look for a way from one signer to an anchor."""
 
-    def __init__(self, pool: Sequence[Certificate], anchors: Sequence[Certificate], new_hash: NewHash) -> None:
-        self.pool, self.anchors, self.new_hash = pool, anchors, new_hash
-        self.checks_left = CHECKS_MAX
+    def __init__(
+        self, pool: Sequence[Certificate], anchors: Sequence[Certificate], checker: SignatureChecker
+    ) -> None:
+        self.pool, self.anchors, self.checker = pool, anchors, checker
         self.problem: ShimError | None = None
 
     def build(self, signer: Certificate) -> tuple[Certificate, ...]:
@@ -75,16 +74,13 @@ class ChainBuilder:
 
     def _is_issued(self, path: tuple[Certificate, ...], issuer: Certificate) -> bool:
         """Say whether `issuer` may have issued the last of the path and did; keep the reason when not."""
-        if self.checks_left == 0:
-            raise VerifyError("too many certificates to try", expected=CHECKS_MAX)
-        self.checks_left -= 1
         last = path[-1]
         try:
             check_issuer(issuer, below=len(path) - 1)
-            check_signature(
-                issuer.spki, last.signature_algorithm, last.tbs, last.signature, new_hash=self.new_hash
-            )
+            self.checker.check(issuer.spki, last.signature_algorithm, last.tbs, last.signature)
         except VerifyError as problem:
+            if self.checker.checks_left == 0:
+                raise
             self.problem = self.problem or problem.about(certificate=last.subject_text, issuer=issuer.subject_text)
             return False
         return True

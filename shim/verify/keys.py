@@ -11,6 +11,9 @@ from shim.verify.rsa import check_rsa
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.formats.digests import NewHash
+    from shim.formats.x509 import Certificate
+
+CHECKS_MAX = 32
 
 # (kind of key, hash function); None: whatever the signer says elsewhere, as PKCS #7 does.
 SIGNATURES = {
@@ -32,28 +35,53 @@ REFUSED = {
 }
 
 
-def check_signature(
-    spki: bytes, algorithm: str, data: bytes, signature: bytes, *, new_hash: NewHash, digest: str | None = None
-) -> None:
-    """Raise VerifyError unless the key of `spki` signed `data`.
+class SignatureChecker:
+    """Check signatures, CHECKS_MAX of them at most: that bounds what a hostile file can cost."""
 
-    `algorithm` is an object identifier. `digest` names the hash function that the algorithm must go with; it may
-    be left out where the algorithm itself names one.
-    """
+    def __init__(self, new_hash: NewHash) -> None:
+        self.new_hash = new_hash
+        self.checks_left = CHECKS_MAX
+
+    def check(self, spki: bytes, algorithm: str, data: bytes, signature: bytes, digest: str | None = None) -> None:
+        """Raise VerifyError unless the key of `spki` signed `data`.
+
+        `algorithm` is an object identifier. `digest` names the hash function that the algorithm must go with; it
+        may be left out where the algorithm itself names one.
+        """
+        if self.checks_left == 0:
+            raise VerifyError("too many signatures to check", expected=CHECKS_MAX)
+        self.checks_left -= 1
+        kind, name = _named_algorithm(algorithm, digest)
+        try:
+            key = parse_public_key(spki)
+        except FormatError as problem:
+            raise VerifyError(f"public key is not usable: {problem}") from problem
+        if (kind == "RSA") != isinstance(key, RsaKey):
+            raise VerifyError("signature algorithm does not go with the key", expected=key.text, found=kind)
+        told = digest_of(name, data, self.new_hash)
+        if isinstance(key, RsaKey):
+            check_rsa(key, name, told, signature)
+        else:
+            check_ecdsa(key, name, told, signature)
+
+    def is_issued_by(self, certificate: Certificate, issuer: Certificate) -> bool:
+        """Say whether one certificate carries the name and the signature of the other."""
+        if certificate.issuer != issuer.subject:
+            return False
+        try:
+            self.check(issuer.spki, certificate.signature_algorithm, certificate.tbs, certificate.signature)
+        except VerifyError:
+            if self.checks_left == 0:
+                raise
+            return False
+        return True
+
+
+def _named_algorithm(algorithm: str, digest: str | None) -> tuple[str, str]:
     if algorithm not in SIGNATURES:
         raise VerifyError("signature algorithm is too weak or unknown", found=REFUSED.get(algorithm, algorithm))
     kind, own = SIGNATURES[algorithm]
     name = own or digest
     if name is None or (digest is not None and digest != name):
         raise VerifyError("signature names two hash functions, or none", expected=digest, found=own)
-    try:
-        key = parse_public_key(spki)
-    except FormatError as problem:
-        raise VerifyError(f"public key is not usable: {problem}") from problem
-    if (kind == "RSA") != isinstance(key, RsaKey):
-        raise VerifyError("signature algorithm does not go with the key", expected=key.text, found=kind)
-    told = digest_of(name, data, new_hash)
-    if isinstance(key, RsaKey):
-        check_rsa(key, name, told, signature)
-    else:
-        check_ecdsa(key, name, told, signature)
+    return kind, name

@@ -1,8 +1,9 @@
 """What must not be trusted any more: the dbx of the policy. Spec: UEFI 2.10, 32.4.1 and 32.5.3.3.
 
-A revoked certificate is matched by its bytes, by the digest of its body, and by its key: another certificate for
-the same key does not bring it back. A time of revocation never saves a signature: that would take a trusted
-timestamp, and UEFI trusts timestamps only under its database dbt, which this policy does not have.
+A revoked certificate is matched by the digest of its body or by its key, so that another certificate for the same
+key does not bring it back; and it revokes what it has issued, also where no chain would have come so far. A time of
+revocation never saves a signature: that would take a trusted timestamp, and UEFI trusts timestamps only under its
+database dbt, which this policy does not have.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
 
     from shim.formats.digests import NewHash
     from shim.formats.x509 import Certificate
+    from shim.verify.keys import SignatureChecker
 
 IMAGE_KINDS = {"sha256": SHA256, "sha384": SHA384, "sha512": SHA512}
 BODY_KINDS = {"x509_sha256": SHA256, "x509_sha384": SHA384, "x509_sha512": SHA512}
 
 
 class Revoked(Value):
-    """Digests and keys by what they are of. The digests of `images` and `bodies` go with a hash function's name."""
+    """Digests of images and of certificates' bodies, with the names of the hash functions; and certificates."""
 
     images: frozenset[tuple[str, bytes]] = frozenset()
     bodies: frozenset[tuple[str, bytes]] = frozenset()
-    certificates: frozenset[bytes] = frozenset()
-    keys: frozenset[bytes] = frozenset()
+    certificates: frozenset[Certificate] = frozenset()
 
     def joined(self, other: Revoked) -> Revoked:
         """Return what either of the two revokes."""
@@ -46,11 +47,15 @@ class Revoked(Value):
         return (name, digest) in self.images
 
     def has_certificate(self, certificate: Certificate, new_hash: NewHash) -> bool:
-        """Say whether a certificate is revoked by its bytes, its body's digest or its key."""
-        if certificate.encoded in self.certificates or certificate.spki in self.keys:
+        """Say whether a certificate is revoked by its key or its body's digest."""
+        if any(certificate.spki == revoked.spki for revoked in self.certificates):
             return True
         names = sorted({name for name, _ in self.bodies})
         return any((name, digest_of(name, certificate.tbs, new_hash)) in self.bodies for name in names)
+
+    def issuer_of(self, certificate: Certificate, checker: SignatureChecker) -> Certificate | None:
+        """Return the revoked certificate that has issued this one, None when there is none."""
+        return next((revoked for revoked in self.certificates if checker.is_issued_by(certificate, revoked)), None)
 
 
 def parse_revoked(databases: Iterable[tuple[str, bytes]], image_sha256: Iterable[bytes]) -> Revoked:
@@ -79,6 +84,5 @@ def parse_revoked(databases: Iterable[tuple[str, bytes]], image_sha256: Iterable
     return Revoked(
         images=frozenset(images),
         bodies=frozenset(bodies),
-        certificates=frozenset(certificate.encoded for certificate in certificates),
-        keys=frozenset(certificate.spki for certificate in certificates),
+        certificates=frozenset(certificates),
     )

@@ -157,6 +157,15 @@ def test_one_good_signature_of_several_is_enough(leaf: Identity, root: Identity)
     assert "signature 1: " in reason and "signature 2: " in reason
 
 
+def test_many_signatures_cost_no_more_than_the_limit(root: Identity) -> None:
+    """Sixteen entries, each with eight signers whose chains lead nowhere, slowly."""
+    slow_root = identity("Root", key("p384"), ca=True)
+    slow = identity("Slow", key("p384", 1), slow_root)
+    file = signed_pe(small_pe(), *[Signing(slow, signer_count=8)] * 16)
+    with bounded(seconds=2.0):
+        assert "too many signatures to check" in reason_against(file, identity("Root", key("p384", 2), ca=True))
+
+
 def test_bytes_behind_the_signature_are_refused_but_padding_is_not(leaf: Identity, root: Identity) -> None:
     pe = small_pe()
     content = signed_data(pe, Signing(leaf))

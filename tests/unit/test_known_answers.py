@@ -19,6 +19,7 @@ from shim.formats.spki import EcKey, RsaKey
 from shim.formats.x509 import Certificate, parse_certificate
 from shim.verify.chain import ChainBuilder
 from shim.verify.ecdsa import check_ecdsa
+from shim.verify.keys import SignatureChecker
 from shim.verify.rsa import check_rsa
 
 VECTORS = Path(cryptography_vectors.__file__).parent
@@ -143,7 +144,7 @@ def issuers() -> tuple[Certificate, ...]:
 def chain_problem(path: Path, issuers: tuple[Certificate, ...]) -> ShimError | None:
     anchor = parse_certificate((PKITS / "TrustAnchorRootCertificate.crt").read_bytes())
     try:
-        ChainBuilder(issuers, [anchor], hashlib.sha256).build(parse_certificate(path.read_bytes()))
+        ChainBuilder(issuers, [anchor], SignatureChecker(hashlib.sha256)).build(parse_certificate(path.read_bytes()))
     except ShimError as problem:
         return problem
     return None

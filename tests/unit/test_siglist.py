@@ -107,6 +107,15 @@ def test_another_certificate_for_a_revoked_key_does_not_help(root: Identity, mid
     assert "is revoked" in refusal(file, root, signature_list("x509", middle.der))
 
 
+def test_a_revoked_issuer_above_the_anchor_refuses_the_file(root: Identity, middle: Identity, leaf: Identity) -> None:
+    file, dbx = signed_pe(small_pe(), Signing(leaf, [middle])), signature_list("x509", root.der)
+    assert judge(file, policy([middle])).accepted
+    reason = judge(file, policy([middle], dbx=[dbx])).reason
+    assert reason == "the certificate of Root, which issued that of Middle, is revoked"
+    same_name = identity("Root", key("p256", 7), ca=True)
+    assert judge(file, policy([middle], dbx=[signature_list("x509", same_name.der)])).accepted
+
+
 def test_a_revoked_signature_spoils_a_good_one(signed: bytes, root: Identity) -> None:
     bad, good = identity("Bad", key("p256", 5), root), identity("Good", key("p256", 6), root)
     file = signed_pe(small_pe(), Signing(good), Signing(bad))
