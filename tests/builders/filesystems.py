@@ -85,8 +85,8 @@ def with_sectors_of_4096(image: bytes) -> bytes:
             lba = int.from_bytes(array[offset : offset + 8], "little")
             array[offset : offset + 8] = (lba // 8).to_bytes(8, "little")
     last = len(image) // 4096 - 1
-    header |= {"my_lba": 1, "alternate_lba": last, "first_usable_lba": 6, "last_usable_lba": last - 5, "header_crc32": 0,
-               "partition_entry_lba": 2, "partition_entry_array_crc32": binascii.crc32(array)}
+    header |= {"my_lba": 1, "alternate_lba": last, "first_usable_lba": 6, "last_usable_lba": last - 5,
+               "header_crc32": 0, "partition_entry_lba": 2, "partition_entry_array_crc32": binascii.crc32(array)}
     crc = binascii.crc32(gpt.HEADER.build(**header))
     made = bytearray(len(image))
     made[4096 : 4096 + 92] = gpt.HEADER.build(**(header | {"header_crc32": crc}))
