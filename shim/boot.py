@@ -9,7 +9,7 @@ from __future__ import annotations
 from shim.discover import discover_volumes
 from shim.entries import read_entries
 from shim.errors import EntryError, ShimError, VerifyError, printable
-from shim.fetch import artifacts_of, fetch_entry, release
+from shim.fetch import artifacts_of, fetch_entry, limits_for, release
 from shim.load import LoadOptions, load, plan
 from shim.model import Candidate, Problem, SegmentsPlan
 from shim.report import Handover
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.config import Config
     from shim.entries import EntryList
-    from shim.model import Entry, Volume
+    from shim.model import Entry, FilePlan, Volume
     from shim.ports import Files, Machine
     from shim.report import Attempt, Report
     from shim.ui.menu import Choice
@@ -71,13 +71,14 @@ class Boot:
                 return found
 
     def discover(self) -> None:
-        """Find the volumes, and mount those that are new."""
+        """Find the volumes, and mount those that are new; another disk under a known name is new too."""
         with self.report.stage("discover"):
             found = discover_volumes(self.machine)
-            self.volumes = {volume.name: volume for volume in found.volumes}
+            before, self.volumes = self.volumes, {volume.name: volume for volume in found.volumes}
             self.report.volumes = list(found.volumes)
             self.report.problems = list(found.problems)
-            self.trees = {name: tree for name, tree in self.trees.items() if name in self.volumes}
+            same = {name for name, volume in self.volumes.items() if before.get(name) == volume}
+            self.trees = {name: tree for name, tree in self.trees.items() if name in same}
             for volume in found.volumes:
                 if volume.fstype is not None and volume.name not in self.trees:
                     self.mount(volume)
@@ -162,7 +163,8 @@ class Boot:
         candidate: Candidate | None = None
         try:
             with self.report.stage("fetch", attempt):
-                candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256)
+                limits = limits_for(self.machine.facts)
+                candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256, limits)
                 attempt.fetched(artifacts_of(candidate))
             self.start(candidate, attempt)
         except ShimError as problem:
@@ -189,7 +191,10 @@ class Boot:
             attempt.engine = "kexec_load" if isinstance(planned, SegmentsPlan) else "kexec_file_load"
             attempt.cmdline = candidate.cmdline
         with self.report.stage("load", attempt):
-            load(planned, self.machine)
+            try:
+                load(planned, self.machine)
+            finally:
+                let_go(planned)
         self.jump(attempt)
 
     def jump(self, attempt: Attempt) -> None:
@@ -214,6 +219,14 @@ class Boot:
 
     def say(self, sentence: str) -> None:
         self.machine.console.write(f"bootshim: {printable(sentence, 2048)}\n")
+
+
+def let_go(planned: SegmentsPlan | FilePlan) -> None:
+    """Give back what was joined for the kernel: it has its own copy, or it will not take this one."""
+    if not isinstance(planned, SegmentsPlan):
+        for blob in (planned.kernel, planned.initrd):
+            if blob is not None:
+                blob.close()
 
 
 def edited(entry: Entry, cmdline: str) -> Entry:

@@ -6,7 +6,8 @@ What is hashed here is what is verified, measured and loaded: nothing downstream
 from __future__ import annotations
 
 from shim.errors import EntryError, FetchError
-from shim.fetch.stream import Limits, fetch_file, mebibytes
+from shim.fetch.limits import Limits, limits_for
+from shim.fetch.stream import fetch_file
 from shim.formats.uki import has_linux_section
 from shim.model import Artifact, Candidate, Entry, FileRef, Role
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from shim.ports import Blobs, Files, Hash
 
-__all__ = ["Limits", "fetch_entry"]
+__all__ = ["Limits", "artifacts_of", "fetch_entry", "limits_for", "release"]
 
 
 def fetch_entry(
@@ -38,7 +39,7 @@ def fetch_entry(
     def fetch(role: Role, ref: FileRef) -> Artifact:
         left = limits.total_size - sum(artifact.size for artifact in held)
         if left <= 0:
-            raise FetchError("the entry's files are too long together", expected=mebibytes(limits.total_size))
+            raise FetchError(limits.total_reason, file=str(ref), limit=limits.total_size)
         artifact = fetch_file(role, ref, volumes, blobs, new_hash, limits.of(role, left))
         held.append(artifact)
         return artifact

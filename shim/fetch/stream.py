@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from shim.errors import FetchError
 from shim.model import Artifact, FileRef, Role
-from shim.units import GIB, MIB
-from shim.values import Value
+from shim.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from shim.fetch.limits import Limit
     from shim.ports import Blobs, Files, Hash, Sink, Source
 
 CHUNK_SIZE = 1 * MIB
-
-
-class Limits(Value):
-    """Ceilings in bytes for one entry. A kernel is one file; initrds may be many."""
-
-    kernel_size: int = 512 * MIB
-    uki_size: int = 2 * GIB
-    initrd_size: int = 4 * GIB
-    devicetree_size: int = 4 * MIB
-    total_size: int = 6 * GIB
-    initrd_count: int = 64
-
-    def of(self, role: Role, left: int) -> int:
-        """Return the ceiling for one file of a role when `left` bytes of the total are left."""
-        own = {
-            Role.KERNEL: self.kernel_size,
-            Role.UKI: self.uki_size,
-            Role.INITRD: self.initrd_size,
-            Role.DEVICETREE: self.devicetree_size,
-        }
-        return min(own[role], left)
 
 
 def fetch_file(
@@ -43,11 +22,11 @@ def fetch_file(
     volumes: Mapping[str, Files],
     blobs: Blobs,
     new_hash: Callable[[], Hash],
-    limit: int,
+    limit: Limit,
 ) -> Artifact:
     """Read the file `ref` into a sealed blob and hash it on the way.
 
-    Raises FetchError when the volume is not mounted, the file is empty, longer than `limit` bytes, or its length
+    Raises FetchError when the volume is not mounted, the file is empty, longer than its limit, or its length
     is not what it was when it was opened.
     """
     files = volumes.get(ref.volume)
@@ -71,11 +50,7 @@ def fetch_file(
     return Artifact(role=role, name=str(ref), size=blob.size, sha256=digest, blob=blob)
 
 
-def mebibytes(size: int) -> str:
-    return f"{size // MIB} MiB"
-
-
-def _copy(ref: FileRef, source: Source, sink: Sink, sha256: Hash, limit: int) -> bytes:
+def _copy(ref: FileRef, source: Source, sink: Sink, sha256: Hash, limit: Limit) -> bytes:
     total = 0
     while chunk := source.read(CHUNK_SIZE):
         total += len(chunk)
@@ -87,8 +62,8 @@ def _copy(ref: FileRef, source: Source, sink: Sink, sha256: Hash, limit: int) ->
     return sha256.digest()
 
 
-def _check_size(ref: FileRef, size: int, limit: int) -> None:
+def _check_size(ref: FileRef, size: int, limit: Limit) -> None:
     if size == 0:
         raise FetchError("the file is empty", file=str(ref))
-    if size > limit:
-        raise FetchError("the file is too long", file=str(ref), expected=limit, found=size)
+    if size > limit.size:
+        raise FetchError(limit.reason, file=str(ref), limit=limit.size, found=size)

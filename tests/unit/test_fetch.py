@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shim.errors import EntryError, FetchError, ShimError
-from shim.fetch import Limits, artifacts_of, fetch_entry, release
+from shim.fetch import Limits, artifacts_of, fetch_entry, limits_for, release
 from shim.fetch.stream import CHUNK_SIZE
 from shim.model import Candidate, Entry, FileRef, Role
 from shim.system.memory_files import MemoryFiles, MemorySource
@@ -99,7 +99,7 @@ REFUSED = {
     "a uki over its ceiling": (entry(uki=ref("/vmlinuz")), {"uki_size": 5999}, "the file is too long"),
     "an initrd over its ceiling": (entry(initrd=(ref("/initrd.img"),)), {"initrd_size": 2999}, "the file is too long"),
     "a tree over its ceiling": (entry(devicetree=ref("/board.dtb")), {"devicetree_size": 3}, "the file is too long"),
-    "a sum over its ceiling": (entry(initrd=(ref("/initrd.img"),)), {"total_size": 8999}, "the file is too long"),
+    "a sum over its ceiling": (entry(initrd=(ref("/initrd.img"),)), {"total_size": 8999}, "too long together"),
     "no room left at all": (entry(initrd=(ref("/initrd.img"),)), {"total_size": 6000}, "too long together"),
     "too many initrds": (entry(initrd=(ref("/more.img"),) * 65), {}, "too many initrds"),
     "multiboot": (entry(multiboot=ref("/vmlinuz")), {}, "multiboot kernels are not started"),
@@ -149,3 +149,30 @@ def test_an_endless_file_is_cut_off_at_its_ceiling() -> None:
     with pytest.raises(FetchError, match="too long"):
         fetched(RecordingMachine(), entry(), files, kernel_size=8 << 20)
     assert len(files.source.pieces) >= 990
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "total"),
+    [
+        (b"MemTotal: 16 kB\nMemFree: 1 kB\nMemAvailable:      20 kB\n", 10 * 1024),
+        (b"MemAvailable: 999999999999 kB\n", Limits().total_size),
+        (b"MemAvailable: 99999999999999999999999 kB\n", Limits().total_size),
+        (b"MemAvailable: -1 kB\n", Limits().total_size),
+        (b"MemAvailable:\n", Limits().total_size),
+        (b"", Limits().total_size),
+        (None, Limits().total_size),
+    ],
+)
+def test_half_of_the_free_memory_is_the_ceiling(meminfo: bytes | None, total: int) -> None:
+    facts = MemoryFiles({} if meminfo is None else {"/proc/meminfo": meminfo})
+    assert limits_for(facts).total_size == total
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_read() -> None:
+    machine = RecordingMachine(facts={"/proc/meminfo": b"MemAvailable: 15 kB\n"})
+    limits = limits_for(machine.facts)
+    trees = {"vda1": MemoryFiles(FILES)}
+    assert fetch_entry(entry(), trees, machine.blobs, machine.sha256, limits)
+    with pytest.raises(FetchError, match="do not fit into memory"):
+        fetch_entry(entry(initrd=(ref("/initrd.img"),)), trees, machine.blobs, machine.sha256, limits)
+    assert len(machine.blobs.held) == 1

@@ -1,0 +1,369 @@
+"""The flow, on a machine that only records: what is tried after what, and what is let go when it fails.
+
+Kernels are real (memtest86+: small, for kexec_load; Debian's cloud kernel for kexec_file_load), disks have real
+superblocks, and everything between the ports is the code that boots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from shim.boot import Boot
+from shim.config import parse_config
+from shim.errors import FetchError, ShimError, SystemError_
+from shim.formats.cpio import CpioEntry, build_cpio, parse_cpio
+from shim.model import FilePlan, SegmentsPlan
+from shim.report import Handover, Report
+from shim.system.memory_files import MemoryFiles
+from shim.system.recording import RecordingMachine
+from tests.builders.debian import kernel, package
+from tests.builders.facts import GIB, facts, pc
+from tests.builders.filesystems import make_filesystem
+
+pytestmark = pytest.mark.tools
+INITRD = build_cpio([CpioEntry.file("token", b"x" * 5000)])
+Disk = dict[str, bytes | ShimError]
+
+
+@cache
+def memtest() -> bytes:
+    return (package("memtest86+") / "boot/memtest86+x64.bin").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def superblock(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the beginning of a real ext4 file system: all that discovery looks at."""
+    return make_filesystem("ext4", tmp_path_factory.mktemp("disk")).read_bytes()[: 1 << 20]
+
+
+def policy(*kernels: bytes) -> str:
+    digests = ", ".join(f'"{hashlib.sha256(data).hexdigest()}"' for data in kernels)
+    return (
+        f'[policy.kernel]\nrequire = ["sha256"]\nsha256 = [{digests}]\n'
+        f'[policy.initrd]\nrequire = ["sha256"]\nsha256 = ["{hashlib.sha256(INITRD).hexdigest()}"]\n'
+        '[policy.cmdline]\nrequire = ["exact"]\nexact = ["ro", "ro single"]\n'
+    )
+
+
+def bls(*names: str, options: str = "ro", **files: bytes | ShimError) -> Disk:
+    """Return a disk with an entry a name, tried in this order: each starts /NAME (memtest86+ unless given)."""
+    disk: Disk = {"/initrd.img": INITRD}
+    for number, name in enumerate(names):
+        text = f"title {name}\nsort-key {number:03}\nlinux /{name}\ninitrd /initrd.img\noptions {options}\n"
+        disk[f"/loader/entries/{name}.conf"] = text.encode()
+        disk[f"/{name}"] = files.get(name, memtest())
+    return disk
+
+
+class World:
+    """A machine with disks that hold files, and one boot of it."""
+
+    def __init__(self, superblock: bytes, config: str = "", keys: list[str | float] | None = None) -> None:
+        self.superblock = superblock
+        self.machine = RecordingMachine(facts=facts(pc(GIB)), keys=keys or [])
+        self.config = config
+
+    def plug(self, name: str, files: Disk) -> World:
+        """Put a disk in: the kernel lists it, it can be read, and it can be mounted."""
+        assert isinstance(self.machine.facts, MemoryFiles)
+        size = len(self.superblock) // 512
+        self.machine.facts.contents[f"/sys/class/block/{name}/size"] = f"{size}\n".encode()
+        self.machine.devices.images[name] = self.superblock
+        self.machine.mounts.trees[name] = MemoryFiles(files)
+        return self
+
+    def plug_later(self, at: float, name: str, files: Disk) -> World:
+        self.machine.devices.later(at, lambda: self.plug(name, files) and None)
+        return self
+
+    def unplug(self, name: str) -> None:
+        assert isinstance(self.machine.facts, MemoryFiles)
+        del self.machine.facts.contents[f"/sys/class/block/{name}/size"]
+        del self.machine.devices.images[name]
+        del self.machine.mounts.trees[name]
+
+    def boot(self) -> World:
+        text = self.config if "[policy" in self.config else self.config + policy(memtest())
+        config = parse_config(text, "test.toml", lambda name: b"")
+        self.report = Report(self.machine.clock)
+        self.report.configured(config)
+        Boot(self.machine, config, self.report).run()
+        return self
+
+    @property
+    def calls(self) -> list[str]:
+        return self.machine.calls
+
+    @property
+    def text(self) -> str:
+        return self.machine.console.text
+
+    @property
+    def tried(self) -> list[tuple[str, str | None]]:
+        """Each attempt: the entry, and the stage in which it failed (None when it booted)."""
+        return [(attempt.entry, attempt.stage if attempt.error else None) for attempt in self.report.attempts]
+
+
+RESET = '[boot]\nentry = "*"\nwait = 0\ntimeout = 0\non_failure = "reset"\n'
+
+
+def test_the_first_entry_that_can_be_booted_is_booted(superblock: bytes) -> None:
+    world = World(superblock, RESET).plug("vda", bls("one", "two")).boot()
+    assert world.tried == [("one.conf", None)]
+    assert world.calls == ["mount vda", "kexec_load", "unmount", "quiesce", "reboot: kexec"]
+    assert isinstance(world.machine.kexec.loaded, SegmentsPlan)
+    assert "trying one.conf: one" in world.text
+    assert "---- bootshim: boot report" in world.text
+
+
+def test_what_is_loaded_is_what_was_on_the_disk(superblock: bytes) -> None:
+    plan = World(superblock, RESET).plug("vda", bls("one")).boot().machine.kexec.loaded
+    assert isinstance(plan, SegmentsPlan)
+    segments = {segment.name: bytes(segment.data) for segment in plan.segments}
+    assert segments["initrd.0"] == INITRD
+    assert segments["kernel"] in memtest()
+    assert plan.digests["initrd.0"] == hashlib.sha256(INITRD).digest()
+    report = {entry.path: entry.data for entry in parse_cpio(segments["report"])}[Handover.PATH]
+    read: dict[str, Any] = json.loads(bytes(report))
+    assert read["attempts"][-1]["entry"] == "one.conf"
+    assert {row["name"] for row in read["attempts"][-1]["segments"]} >= {"kernel", "initrd.0", "boot_params"}
+
+
+FAILURES: dict[str, tuple[Disk | None, str]] = {
+    "fetch: absent kernel": ({"/one": FetchError("no such file")}, "fetch"),
+    "fetch: empty kernel": ({"/one": b""}, "fetch"),
+    "fetch: absent initrd": ({"/initrd1": b"", "/loader/entries/one.conf":
+                              b"title one\nsort-key 000\nlinux /one\ninitrd /nothing\noptions ro\n"}, "fetch"),
+    "verify: another kernel": ({"/one": b"MZ" + bytes(5000)}, "verify"),
+    "verify: another command line": ({"/loader/entries/one.conf":
+                                      b"title one\nsort-key 000\nlinux /one\noptions rw\n"}, "verify"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_falls_to_the_next_entry_and_holds_no_memory(superblock: bytes, case: str) -> None:
+    files, stage = FAILURES[case]
+    world = World(superblock, RESET).plug("vda", {**bls("one", "two"), **(files or {})}).boot()
+    assert world.tried == [("one.conf", stage), ("two.conf", None)]
+    assert world.calls[-1] == "reboot: kexec"
+    assert len(world.machine.blobs.held) == 2  # the kernel and the initrd that are booted
+    assert f"one.conf failed in {stage}: " in world.text
+
+
+@pytest.mark.parametrize("cut", [0x200, 0x1000, 50_000])
+def test_a_broken_kernel_fails_in_the_plan(superblock: bytes, cut: int) -> None:
+    broken = memtest()[:cut]
+    config = RESET + policy(memtest(), broken)
+    world = World(superblock, config).plug("vda", bls("one", "two", one=broken)).boot()
+    assert world.tried == [("one.conf", "plan"), ("two.conf", None)]
+    assert len(world.machine.blobs.held) == 2
+
+
+def test_a_kernel_that_the_kernel_refuses_falls_to_the_next_and_says_what_the_errno_means(superblock: bytes) -> None:
+    world = World(superblock, RESET).plug("vda", bls("one", "two"))
+    world.machine.kexec.errors = [SystemError_("kexec_load failed", 1)]
+    world.boot()
+    assert world.tried == [("one.conf", "load"), ("two.conf", None)]
+    assert "errno=1" in str(world.report.attempts[0].error)
+    assert len(world.machine.blobs.held) == 2
+
+
+def test_a_jump_that_fails_falls_to_the_next_which_is_mounted_again(superblock: bytes) -> None:
+    world = World(superblock, RESET).plug("vda", bls("one", "two"))
+    world.machine.power.errors = [SystemError_("cannot reboot", 22)]
+    world.boot()
+    assert world.tried == [("one.conf", "jump"), ("two.conf", None)]
+    assert world.calls.count("mount vda") == 2
+    assert world.calls[-1] == "reboot: kexec"
+
+
+def test_what_kexec_file_load_was_given_is_let_go_when_it_fails(superblock: bytes) -> None:
+    cloud = kernel().image.read_bytes()
+    config = RESET + '[load]\nengine = "file"\n' + policy(cloud)
+    world = World(superblock, config).plug("vda", bls("one", "two", one=cloud, two=cloud))
+    world.machine.kexec.errors = [SystemError_("kexec_file_load failed", 129)]
+    world.boot()
+    assert world.tried == [("one.conf", "load"), ("two.conf", None)]
+    plan = world.machine.kexec.loaded
+    assert isinstance(plan, FilePlan)
+    assert world.report.attempts[1].engine == "kexec_file_load"
+    assert [blob.size for blob in world.machine.blobs.held] == [len(INITRD)]  # the rest is the kernel's by now
+
+
+def test_nothing_that_failed_is_tried_again_by_itself(superblock: bytes) -> None:
+    """Disks come and go, the same entries are found again, and none of them has a second try."""
+    evil = bls("one", one=b"MZ" + bytes(100))
+    world = World(superblock, RESET).plug("vda", evil)
+    for number in range(3):
+        world.plug_later(float(number + 1), "vdb", {})
+    world.boot()
+    assert world.tried == [("one.conf", "verify")]
+    assert world.calls[-1] == "reboot: reset"
+
+
+def test_the_pause_before_a_reset_doubles_and_ends_in_a_reset(superblock: bytes) -> None:
+    world = World(superblock, RESET + "reset_delay = 4\n").plug_later(1.0, "vdb", {}).boot()
+    assert "nothing was booted: reset in 4 s" in world.text
+    assert "nothing was booted: reset in 8 s" in world.text
+    assert world.calls[-1] == "reboot: reset"
+    assert world.machine.clock.now() == 9.0
+
+
+def test_no_disk_at_all_ends_in_a_reset_or_in_power_off(superblock: bytes) -> None:
+    world = World(superblock, RESET).boot()
+    assert world.calls == ["unmount", "reboot: reset"]
+    world = World(superblock, RESET.replace('"reset"', '"off"')).boot()
+    assert world.calls == ["unmount", "reboot: power off"]
+
+
+def test_a_late_disk_is_waited_for(superblock: bytes) -> None:
+    config = RESET.replace("wait = 0", "wait = 10")
+    world = World(superblock, config).plug_later(3.0, "sda", {}).plug_later(7.5, "vda", bls("one")).boot()
+    assert world.tried == [("one.conf", None)]
+    assert world.machine.clock.now() == 7.5
+    assert world.calls == ["mount sda", "mount vda", "kexec_load", "unmount", "quiesce", "reboot: kexec"]
+
+
+def test_a_disk_that_comes_too_late_is_not(superblock: bytes) -> None:
+    config = RESET.replace("wait = 0", "wait = 5") + "reset_delay = 1\n"
+    world = World(superblock, config).plug_later(7.5, "vda", bls("one")).boot()
+    assert world.tried == []
+    assert world.calls[-1] == "reboot: reset"
+
+
+def test_the_wanted_entry_is_waited_for_although_another_is_here(superblock: bytes) -> None:
+    config = RESET.replace('entry = "*"', 'entry = "two*"').replace("wait = 0", "wait = 10")
+    world = World(superblock, config).plug("vda", bls("one")).plug_later(2.0, "vdb", bls("two")).boot()
+    assert world.tried == [("two.conf", None)]
+    alone = World(superblock, config).plug("vda", bls("one")).boot()
+    assert alone.tried == [("one.conf", None)]
+    assert alone.machine.clock.now() == 10.0
+
+
+def test_another_disk_under_the_same_name_is_mounted_anew(superblock: bytes) -> None:
+    def swap() -> None:
+        world.unplug("vda")
+        world.superblock = superblock[:0x400] + superblock[0x400:0x800].replace(
+            superblock[0x468:0x478], bytes(range(16)))  # fmt: skip
+        world.plug("vda", bls("two"))
+
+    world = World(superblock, RESET.replace("wait = 0", "wait = 10")).plug("vda", {})
+    world.machine.devices.later(2.0, swap)
+    world.boot()
+    assert world.tried == [("two.conf", None)]
+    assert world.calls.count("mount vda") == 2
+
+
+def test_a_volume_that_cannot_be_mounted_is_a_problem_and_the_others_boot(superblock: bytes) -> None:
+    world = World(superblock, RESET).plug("vda", {}).plug("vdb", bls("one"))
+    world.machine.mounts.trees["vda"] = SystemError_("cannot mount", 117, volume="vda")
+    world.boot()
+    assert world.tried == [("one.conf", None)]
+    assert [problem.source for problem in world.report.problems] == ["vda"]
+
+
+MENU = '[boot]\nwait = 0\ntimeout = 5\nedit = true\non_failure = "menu"\n'
+
+
+def test_the_countdown_boots_the_first_entry(superblock: bytes) -> None:
+    world = World(superblock, MENU).plug("vda", bls("one", "two")).boot()
+    assert world.tried == [("one.conf", None)]
+    assert world.machine.clock.now() == 5.0
+
+
+def test_the_menu_boots_what_was_chosen_then_falls_to_the_others(superblock: bytes) -> None:
+    world = World(superblock, MENU, ["down", "enter"]).plug("vda", bls("one", "two")).boot()
+    assert world.tried == [("two.conf", None)]
+    broken = bls("one", "two", two=b"MZ")
+    world = World(superblock, MENU, ["down", "enter"]).plug("vda", broken).boot()
+    assert world.tried == [("two.conf", "verify"), ("one.conf", None)]
+
+
+def test_the_menu_comes_after_all_failed_and_shows_why(superblock: bytes) -> None:
+    world = World(superblock, MENU.replace("timeout = 5", "timeout = 0"), [2.0, "p"])
+    world.plug("vda", bls("one", one=b"MZ")).boot()
+    assert world.tried == [("one.conf", "verify")]
+    assert "Failed:" in world.text
+    assert "its SHA-256 is not pinned" in world.text
+    assert world.calls[-1] == "reboot: power off"
+
+
+def test_a_person_may_try_a_failed_entry_again_and_it_is_judged_again(superblock: bytes) -> None:
+    world = World(superblock, MENU.replace("timeout = 5", "timeout = 0"), ["enter", "enter", "r"])
+    world.plug("vda", bls("one", one=b"MZ")).boot()
+    assert world.tried == [("one.conf", "verify")] * 3
+    assert world.machine.blobs.held == []
+    assert world.calls[-1] == "reboot: reset"
+
+
+def test_nobody_at_the_menu_ends_in_a_reset(superblock: bytes) -> None:
+    world = World(superblock, MENU).plug("vda", bls("one", one=b"MZ")).boot()
+    assert world.calls[-1] == "reboot: reset"
+    assert "nothing was booted" in world.text
+
+
+def test_reset_and_power_off_are_chosen_in_the_menu_before_anything_is_tried(superblock: bytes) -> None:
+    for key, call in (("r", "reboot: reset"), ("p", "reboot: power off")):
+        world = World(superblock, MENU, [key]).plug("vda", bls("one")).boot()
+        assert world.tried == []
+        assert world.calls == ["mount vda", "unmount", call]
+
+
+def test_an_edited_command_line_is_judged_by_the_policy(superblock: bytes) -> None:
+    world = World(superblock, MENU, ["e", *" single", "enter"]).plug("vda", bls("one")).boot()
+    assert world.tried == [("one.conf", None)]
+    assert world.report.attempts[0].cmdline == "ro single"
+    world = World(superblock, MENU, ["e", *" init=/bin/sh", "enter", "p"]).plug("vda", bls("one")).boot()
+    assert world.tried[0] == ("one.conf", "verify")
+    assert "the cmdline is not trusted" in str(world.report.attempts[0].error)
+
+
+def test_an_edit_that_failed_does_not_condemn_the_entry_itself_for_a_person(superblock: bytes) -> None:
+    keys: list[str | float] = ["e", "x", "enter", "1", "enter"]
+    world = World(superblock, MENU, keys).plug("vda", bls("one")).boot()
+    assert world.tried == [("one.conf", "verify"), ("one.conf", None)]
+
+
+def test_the_report_says_everything_about_a_boot(superblock: bytes) -> None:
+    config = RESET + 'report = "json"\n'
+    world = World(superblock, config).plug("vda", bls("one", "two", one=b"MZ" * 500)).boot()
+    lines = world.text.splitlines()
+    text = lines[lines.index("bootshim-report-begin") + 1]
+    assert lines[lines.index(text) + 1] == "bootshim-report-end"
+    read = json.loads(text)
+    assert [row["name"] for row in read["volumes"]] == ["vda"]
+    assert [row["id"] for row in read["entries"]] == ["one.conf", "two.conf"]
+    first, second = read["attempts"]
+    assert (first["stage"], first["verdicts"][0]["accepted"]) == ("verify", False)
+    assert second["error"] is None
+    assert (second["engine"], second["cmdline"]) == ("kexec_load", "ro")
+    assert [row["accepted"] for row in second["verdicts"]] == [True] * 3
+    assert second["artifacts"][0]["sha256"] == hashlib.sha256(memtest()).hexdigest()
+    assert {row["name"] for row in second["segments"]} >= {"kernel", "initrd.0"}
+    assert [row["name"] for row in read["stages"]] == [
+        "discover", "entries", "fetch", "verify", "fetch", "verify", "plan", "load", "jump",
+    ]  # fmt: skip
+
+
+def test_what_a_disk_says_reaches_the_console_only_in_safe_form(superblock: bytes) -> None:
+    disk = bls("one")
+    disk["/loader/entries/one.conf"] = b"title \x1b[2Jevil\x9b\nlinux /one\x1b[31m\noptions \x1b]0;x\x07\n"
+    world = World(superblock, MENU, ["i", "x", "enter", "p"]).plug("vda", disk).boot()
+    assert "\x1b[2J" not in world.text
+    assert "\x1b[31m" not in world.text
+    assert "\x07" not in world.text
+    assert "\x9b" not in world.text
+
+
+def test_files_larger_than_the_memory_are_refused(superblock: bytes) -> None:
+    world = World(superblock, RESET).plug("vda", bls("one"))
+    assert isinstance(world.machine.facts, MemoryFiles)
+    world.machine.facts.contents["/proc/meminfo"] = b"MemAvailable: 100 kB\n"
+    world.boot()
+    assert world.tried == [("one.conf", "fetch")]
+    assert "do not fit into memory" in world.text
