@@ -162,6 +162,22 @@ def test_inspect_tells_of_what_is_broken(signed: Path, capsys: pytest.CaptureFix
         assert inspected(signed, capsys)["size"] == len(junk)
 
 
+def test_the_commands_of_the_manual(
+    root: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
+    (tmp_path / "my.toml").write_text(manual.split("```toml\n")[1].split("```")[0])
+    (tmp_path / "debian-uefi-ca.der").write_bytes(root.der)
+    (tmp_path / "dbx.esl").write_bytes(signature_list("sha256", bytes(32)))
+    (tmp_path / "vmlinuz").write_bytes(signed_pe(small_pe(), Signing(root)))
+    (tmp_path / "initrd.img").write_bytes(b"test")
+    monkeypatch.chdir(tmp_path)
+    commands = [line.split() for line in manual.splitlines() if line.startswith("    bootshim verify ")]
+    assert len(commands) == 3
+    for command in commands:
+        assert run(verify_verb, *command[2:]) == 0, capsys.readouterr().out
+
+
 @pytest.mark.tools
 def test_inspect_a_real_kernel_and_a_real_uki(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from tests.builders.debian import kernel
