@@ -1,0 +1,133 @@
+"""A machine with the boot shim in it: its configuration, its initramfs, one boot, and what came out of that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shim.cli import main as bootshim
+from shim.cli.qemu import Disk, MachineSpec, Qemu
+from shim.cli.run import find_report
+from tests.builders import debian
+from tests.builders.target import Facts, parse_facts
+
+TIMEOUT = float(os.environ.get("BOOTSHIM_VM_TIMEOUT", "180"))
+BASE_CMDLINE = "console=ttyS0 quiet"
+TARGET_CMDLINE = "console=ttyS0 quiet"
+VFAT = ("vfat", "nls_cp437", "nls_ascii")
+EXT4 = ("ext4", "crc32c_generic")
+# What the boot shim's kernel is, and the modules it needs, by how the disk is attached. Debian's cloud kernel has
+# ext4 and NVMe built in; AHCI and USB it has not at all.
+SHIM_KERNELS = {
+    "virtio": ("cloud", ("virtio_pci", "virtio_blk", *VFAT)),
+    "nvme": ("cloud", VFAT),
+    "ahci": ("", ("ahci", "sd_mod", *VFAT, *EXT4)),
+    "usb": ("", ("xhci_pci", "usb_storage", "sd_mod", *VFAT, *EXT4)),
+}
+
+
+class Outcome(NamedTuple):
+    """One boot: the serial output, how the machine ended, what the target and the boot shim reported."""
+
+    serial: str
+    ended: str | None
+    seconds: float
+    facts: Facts | None
+    report: dict[str, Any] | None
+
+    def errors(self) -> dict[str, str]:
+        """Return the sentence that refused each entry, by its id, in the order of the attempts."""
+        assert self.report is not None, self.serial[-3000:]
+        return {one["entry"]: one["error"] for one in self.report["attempts"] if one["error"] is not None}
+
+
+class Shim(NamedTuple):
+    """The boot shim's kernel and initramfs."""
+
+    kernel: Path
+    initramfs: Path
+
+
+def debian_ca() -> Path:
+    """Return the certificate of Debian's Secure Boot CA."""
+    return debian.package("shim-unsigned") / "usr/share/shim/debian-uefi-ca.der"
+
+
+def config_text(policy: str, *, engine: str = "auto", entry: str | None = None, more: str = "") -> str:
+    """Return a configuration that reports as JSON and ends in a reset when nothing boots."""
+    lines = ["[boot]", 'report = "json"', "timeout = 0", "wait = 20", 'on_failure = "reset"', "reset_delay = 0"]
+    if entry is not None:
+        lines.append(f"entry = {json.dumps(entry)}")
+    return "\n".join([*lines, "", "[load]", f'engine = "{engine}"', "", policy, more, ""])
+
+
+def policy_text(
+    *, anchors: Sequence[str], cmdlines: Sequence[str], initrds: Iterable[bytes] = (), kernels: Iterable[bytes] = (),
+    more: str = "",
+) -> str:  # fmt: skip
+    """Return a policy: signatures under `anchors`, pinned kernels and initrds, whole command lines."""
+    kinds = ["authenticode", "sha256"]
+    return "\n".join([
+        "[policy]", f"anchors = {json.dumps(list(anchors))}", more,
+        "[policy.kernel]", f"require = {json.dumps(kinds)}", f"sha256 = {json.dumps(digests(kernels))}",
+        "[policy.uki]", 'require = ["authenticode"]',
+        "[policy.initrd]", 'require = ["sha256"]', f"sha256 = {json.dumps(digests(initrds))}",
+        "[policy.cmdline]", 'require = ["exact"]', f"exact = {json.dumps(list(cmdlines))}",
+    ])  # fmt: skip
+
+
+def digests(items: Iterable[bytes]) -> list[str]:
+    return [hashlib.sha256(item).hexdigest() for item in items]
+
+
+def make_shim(
+    directory: Path, config: str, files: dict[str, bytes], *, interface: str = "virtio", compress: str = "none"
+) -> Shim:
+    """Build the initramfs as a user does, for a disk attached in this way."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+    (directory / "config.toml").write_text(config)
+    flavour, modules = SHIM_KERNELS[interface]
+    kernel = debian.kernel(flavour)
+    output = directory / "initramfs"
+    command = ["build", "--config", str(directory / "config.toml"), "--output", str(output), "--compress", compress,
+               "--kernel-modules", str(kernel.modules), *(f"--module={name}" for name in modules)]
+    if bootshim(command) != 0:
+        raise RuntimeError(f"bootshim {' '.join(command)}")
+    return Shim(kernel.image, output)
+
+
+def boot(
+    shim: Shim, *disks: Disk, memory: int = 2048, firmware: str = "bios", cmdline: str = "",
+    extra: Sequence[str] = (), until: str | None = None, timeout: float = TIMEOUT,
+) -> Outcome:  # fmt: skip
+    """Boot until the machine ends, or until the regex `until` was printed."""
+    spec = MachineSpec(
+        kernel=shim.kernel, initramfs=shim.initramfs, cmdline=f"{BASE_CMDLINE} {cmdline}".strip(), disks=disks,
+        memory=memory, firmware=firmware, extra=tuple(extra),
+    )  # fmt: skip
+    with Qemu(spec) as machine:
+        if until is not None:
+            machine.read_until(until, timeout)
+        else:
+            machine.wait(timeout)
+        outcome = outcome_of(machine)
+    keep(outcome)
+    return outcome
+
+
+def outcome_of(machine: Qemu) -> Outcome:
+    """Return what a machine has said so far."""
+    return Outcome(machine.serial, machine.ended, machine.seconds, parse_facts(machine.serial),
+                   find_report(machine.serial))
+
+
+def keep(outcome: Outcome) -> None:
+    """Keep the serial output where pytest shows it when a test fails."""
+    sys.stdout.write(f"--- ended: {outcome.ended}, {outcome.seconds:.1f} s ---\n{outcome.serial}\n")
