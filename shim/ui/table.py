@@ -66,7 +66,9 @@ def _entry(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _attempt(attempt: Mapping[str, Any]) -> list[str]:
-    lines = wrap(f"{attempt['entry']}: {attempt['error'] or attempt['why'] or 'begun'}", "  ")
+    failed = f"failed in {attempt['stage']}: {attempt['error']}"
+    loaded = f"{attempt['engine'] or attempt['stage']}: {attempt['why'] or 'not decided yet'}"
+    lines = wrap(f"{attempt['entry']}: {failed if attempt['error'] else loaded}", "  ")
     if attempt["error"]:
         lines[0] = f"! {lines[0][2:]}"
     for artifact in attempt["artifacts"]:

@@ -15,7 +15,6 @@ from shim.system.memory_files import MemoryDevice, MemoryFiles
 from shim.system.recording import RecordingMachine
 
 BROKEN = FetchError("the device cannot read it")
-BROKEN = FetchError("the device cannot read it")
 TREE = MemoryFiles({"/a/b.conf": b"one", "/a/c/d": b"two", "/e": b"", "/broken": BROKEN})
 
 
