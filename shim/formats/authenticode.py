@@ -40,7 +40,7 @@ SPC_INDIRECT_DATA, SPC_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.4", "1.3.6.1.4.1.311
 SPC_NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
 TABLE_ALIGNMENT = 8
 CHECK_SUM_SIZE = 4
-TABLE_SIZE_MAX = 1 << 20
+TABLE_SIZE_MAX = 1 << 18  # Microsoft's largest, with timestamps, have some 20 KiB an entry
 ENTRIES_MAX = 16
 NESTED_MAX = 8
 

@@ -19,7 +19,7 @@ SIZE_MAX = 1 << 20
 DEPTH_MAX = 24
 INTEGER_SIZE_MAX = 1024
 OID_SIZE_MAX = 64
-CHILDREN_MAX = 1024
+CHILDREN_MAX = 128
 
 
 def context(number: int, *, constructed: bool = True) -> int:

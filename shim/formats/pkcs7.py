@@ -23,6 +23,7 @@ CONTENT_TYPE, MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
 CERTIFICATES_MAX = 32
 SIGNERS_MAX = 8
 ATTRIBUTES_MAX = 32
+VALUES_MAX = 16
 PADDING_MAX = 7  # a certificate table entry may count its padding to eight bytes
 
 
@@ -155,5 +156,7 @@ def _parse_attributes(der: Der) -> dict[str, tuple[Der, ...]]:
         oid = parse_oid(fields.take(OID, "attribute type"))
         values = fields.take(SET, "attribute values").children()
         fields.finish("attribute")
+        if len(values) > VALUES_MAX:
+            raise FormatError("attribute has too many values", attribute=oid, expected=VALUES_MAX, found=len(values))
         found[oid] = (*found.get(oid, ()), *values)
     return found

@@ -36,7 +36,8 @@ EFI_CERT_TYPE_PKCS7 = guid_bytes("4aafd29d-68df-49ee-8aa9-347d375665a7")
 OWNER_SIZE = 16
 EFI_TIME_SIZE = 16
 DATABASE_SIZE_MAX = 4 << 20
-LISTS_MAX = 65536
+LISTS_MAX = 4096
+SIGNATURES_MAX = 16384
 
 TYPES = {
     "c1c41626-504c-4092-aca9-41f936934328": "sha256",
@@ -78,6 +79,8 @@ def parse_signature_database(data: Buffer) -> tuple[ListedSignature, ...]:
             return tuple(found)
         row = SIGNATURE_LIST.parse(raw, at)
         found.extend(_parse_list(raw, at, row))
+        if len(found) > SIGNATURES_MAX:
+            raise FormatError("signature database has too many signatures", at=at, expected=SIGNATURES_MAX)
         at += row["signature_list_size"]
     raise FormatError("signature database has too many lists", expected=LISTS_MAX)
 
@@ -90,6 +93,8 @@ def _parse_list(raw: bytes, at: int, row: dict[str, int]) -> Iterator[ListedSign
         raise FormatError("signature list has a wrong size", at=at, expected=len(raw) - at, found=list_size)
     if size <= OWNER_SIZE or (list_size - start) % size:
         raise FormatError("signature list has a wrong signature size", at=at, found=size, list_size=list_size)
+    if (list_size - start) // size > SIGNATURES_MAX:
+        raise FormatError("signature list has too many signatures", at=at, expected=SIGNATURES_MAX)
     guid = guid_text(row["signature_type"]) or ""  # type: ignore[arg-type]  # the only field that is no number
     kind = TYPES.get(guid, guid)
     expected = SIZES.get(kind)

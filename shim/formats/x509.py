@@ -38,6 +38,7 @@ NETSCAPE_TYPE = "2.16.840.1.113730.1.1"  # Netscape Certificate Type: critical i
 HARMLESS = ("2.5.29.14", "2.5.29.35", "2.5.29.17", "2.5.29.18", "2.5.29.31", "2.5.29.32", "1.3.6.1.5.5.7.1.1")
 NAME_PARTS = {"2.5.4.3": "CN", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.6": "C"}
 EXTENSIONS_MAX = 64
+SHOWN_NAME_SIZE_MAX = 4096
 KEY_USAGE_BITS = 9
 
 
@@ -137,6 +138,8 @@ def name_text(encoded: bytes) -> str:
 
 
 def _name_parts(encoded: bytes) -> dict[str, str]:
+    if len(encoded) > SHOWN_NAME_SIZE_MAX:
+        raise FormatError("name is too long", expected=SHOWN_NAME_SIZE_MAX, found=len(encoded))
     parts: dict[str, str] = {}
     for group in parse_der(encoded, "name").children():
         for pair in group.children():

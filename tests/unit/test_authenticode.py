@@ -7,7 +7,13 @@ import struct
 import pytest
 
 from shim.errors import FormatError
-from shim.formats.authenticode import WIN_CERTIFICATE, certificate_entries, hashed_ranges, parse_signature
+from shim.formats.authenticode import (
+    TABLE_SIZE_MAX,
+    WIN_CERTIFICATE,
+    certificate_entries,
+    hashed_ranges,
+    parse_signature,
+)
 from shim.formats.pe import COFF_HEADER, OPTIONAL_HEADER, SECTION_HEADER, parse_pe
 from tests.builders import signing
 from tests.builders.signing import (
@@ -23,7 +29,7 @@ from tests.builders.signing import (
     small_pe,
     with_table,
 )
-from tests.unit.hostile import bounded, cuts, mutations, survives
+from tests.unit.hostile import bounded, cuts, mutations, survives, with_memory
 from tests.unit.judging import accepts, judge, policy, reason_against
 
 
@@ -235,6 +241,26 @@ def test_hostile_input_ends_in_a_verdict(signed: bytes, root: Identity) -> None:
     for what, data in mutations(WIN_CERTIFICATE, signed, parse_pe(signed).certificates_offset):
         with bounded():
             assert not judge(data, rules).accepted or what.startswith("length") or data == signed, what
+
+
+def test_large_signatures_cost_little(leaf: Identity, root: Identity) -> None:
+    tiny = b"\x05\x00"
+    pe, size = small_pe(), TABLE_SIZE_MAX
+    bombs = {
+        "one attribute": [signing.der(0x30, tiny * (size // 2 - 2000))],
+        "many attributes": [signing.attribute("1.2.3", tiny)] * 1000,
+        "many values": [signing.attribute(f"1.2.{n}", *[tiny] * 100) for n in range(30)],
+        "many in time": [signing.attribute(f"1.2.{n}", *[tiny] * 16) for n in range(30)],
+    }
+    for what, attributes in bombs.items():
+        for count in (1, 8):
+            content = signed_data(pe, Signing(leaf, extra_attributes=attributes, signer_count=count))
+            with with_memory():
+                survives(parse_signature, content, what)
+            file = with_table(pe, entry(content))
+            with bounded(seconds=1.0):
+                assert len(content) > size or judge(file, policy([root])).accepted == (what == "many in time")
+    assert "misplaced or too long" in reason_against(with_table(pe, bytes(size + 8)), root)
 
 
 def test_hostile_signatures_end_in_a_typed_error(signed: bytes) -> None:

@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from virt.firmware.varstore import edk2
 
 from shim.errors import ConfigError, FormatError
 from shim.formats.siglist import AUTHENTICATION_2, SIGNATURE_LIST, parse_signature_database
 from shim.formats.x509 import parse_certificate
 from shim.model import Role
+from tests.builders.debian import package
 from tests.builders.signing import (
     Identity,
     Signing,
@@ -24,7 +27,7 @@ from tests.builders.signing import (
     small_pe,
     variable_update,
 )
-from tests.unit.hostile import cuts, mutations, refuses, survives
+from tests.unit.hostile import cuts, mutations, refuses, survives, with_memory
 from tests.unit.judging import judge, policy
 
 SHA = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
@@ -157,6 +160,28 @@ def test_hostile_databases_end_in_a_typed_error() -> None:
         spoiled = lists[:24] + size.to_bytes(4, "little") + lists[28:]
         assert "wrong signature size" in str(refuses(parse_signature_database, spoiled))
     refuses(parse_signature_database, bytes(1 << 20))
+
+
+def test_large_databases_cost_little() -> None:
+    for size in (1, 32, 48):
+        kind = "x509_sha256" if size == 48 else "sha256" if size == 32 else "x509"
+        lists = signature_list(kind, *[bytes(size)] * ((4 << 20) // (16 + size) - 2))
+        with with_memory():
+            refuses(parse_signature_database, lists)
+    refuses(parse_signature_database, signature_list("sha256", bytes(32)) * 50_000)
+    refuses(parse_signature_database, bytes((4 << 20) + 1))
+
+
+@pytest.mark.tools
+def test_the_databases_of_a_real_firmware() -> None:
+    """WITNESS: virt-firmware of PyPI reads the variables of Debian's OVMF."""
+    store = edk2.Edk2VarStore(str(package("ovmf") / "usr/share/OVMF/OVMF_VARS_4M.ms.fd"))
+    variables = store.get_varlist()
+    listed = {name: parse_signature_database(bytes(variables[name].data)) for name in ("KEK", "db", "dbx")}
+    assert [one.kind for one in listed["dbx"]] == ["sha256"]
+    for name in ("KEK", "db"):
+        witness = [item.x509.public_bytes(Encoding.DER) for group in [variables[name].sigdb] for item in group]
+        assert [one.data for one in listed[name]] == witness
 
 
 def test_a_dbx_that_cannot_be_obeyed_is_refused() -> None:
