@@ -20,7 +20,8 @@ from shim.formats.x509 import Certificate, parse_certificate
 from shim.verify.chain import ChainBuilder
 from shim.verify.ecdsa import check_ecdsa
 from shim.verify.keys import SignatureChecker
-from shim.verify.rsa import check_rsa
+from shim.verify.rsa import DIGEST_INFOS, check_rsa
+from tests.builders.signing import key
 
 VECTORS = Path(cryptography_vectors.__file__).parent
 PKITS = VECTORS / "x509" / "PKITS_data" / "certs"
@@ -111,6 +112,33 @@ def test_rsa_keys_out_of_bounds_are_refused(bits: int) -> None:
 def test_rsa_exponents_out_of_bounds_are_refused(exponent: int) -> None:
     with pytest.raises(VerifyError, match="exponent"):
         check_rsa(RsaKey(modulus=(1 << 2048) - 1, exponent=exponent), "SHA-256", bytes(32), bytes(256))
+
+
+def test_only_one_encoding_of_a_digest_is_accepted() -> None:
+    """What the key has really signed is not enough: padding, block type, DigestInfo and its end are compared."""
+    numbers = key("rsa2048").private_numbers()
+    public = RsaKey(modulus=numbers.public_numbers.n, exponent=numbers.public_numbers.e)
+    digest = hashlib.sha256(b"any").digest()
+    info = DIGEST_INFOS["SHA-256"]
+    short_info = bytes.fromhex("302f300b0609608648016503040201" + "0420")  # without the NULL
+
+    def message(block: int, tail: bytes, fill: int = 0xFF, behind: bytes = b"") -> bytes:
+        return bytes([0, block]) + bytes([fill]) * (253 - len(tail) - len(behind)) + b"\0" + tail + behind
+
+    def is_taken(encoded: bytes) -> bool:
+        signature = pow(int.from_bytes(encoded, "big"), numbers.d, public.modulus).to_bytes(256, "big")
+        return is_good(check_rsa, public, "SHA-256", digest, signature)
+
+    assert is_taken(message(1, info + digest))
+    for forged in (
+        message(2, info + digest), message(0, info + digest, fill=0), message(1, short_info + digest),
+        message(1, info + digest, fill=0xFE), message(1, info + digest[:-1]), message(1, digest),
+        message(1, info + digest, behind=b"\0"), b"\0\1\0" + info + digest + bytes(253 - len(info + digest)),
+        b"\0\1" + b"\xff" * 8 + b"\0" + info + digest + b"\xaa" * (245 - len(info + digest)),
+        message(1, DIGEST_INFOS["SHA-512"] + digest),
+    ):  # fmt: skip
+        assert len(forged) == 256
+        assert not is_taken(forged), forged.hex()
 
 
 ACCEPTED = (
