@@ -263,9 +263,9 @@ COMMANDS = {
 def row_lines(row: Row, number: int, chosen: bool) -> list[str]:
     """Return a row as it is drawn: one line, and a second one for its note."""
     entry = row.entry
-    place = cut(f"{entry.dialect} {entry.volume}", 20)
+    place = cut(f"{entry.dialect} {entry.volume}", 17)
     mark = ">" if chosen else " "
-    lines = [f" {mark}{number:>3}  {pad(title_of(entry), 50)} {place}".rstrip()]
+    lines = [f" {mark}{number:>3}  {pad(title_of(entry), 54)} {place}".rstrip()]
     if row.note:
         lines.append(f"       {cut(row.note, LINE_WIDTH - 7)}")
     return lines

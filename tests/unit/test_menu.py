@@ -116,13 +116,13 @@ def test_the_countdown_survives_a_fraction_of_a_second() -> None:
 def test_failed_and_hidden_entries_stand_below_with_their_reasons() -> None:
     session = Session(failed={"1.conf": "verify: the kernel is not signed"})
     assert session.screen.split("\n")[3:12] == [
-        " >  1  System 2                                           bls1 vda1",
-        "    2  System 4                                           bls1 vda1",
+        " >  1  System 2                                               bls1 vda1",
+        "    2  System 4                                               bls1 vda1",
         "Failed:",
-        "    3  System 1                                           bls1 vda1",
+        "    3  System 1                                               bls1 vda1",
         "       verify: the kernel is not signed",
         "Not offered:",
-        "    4  System 3                                           bls1 vda1",
+        "    4  System 3                                               bls1 vda1",
         "       made for another architecture (arm64)",
         "",
     ]
