@@ -153,6 +153,16 @@ def test_a_revoked_signature_of_two_refuses_the_file() -> None:
     assert judge(data, policy([second], dbx=[signature_list("sha256", bytes(32))])).accepted
 
 
+def test_a_timestamp_saves_no_revoked_signature() -> None:
+    """Both signatures of shim are timestamped, before the revocation said here; without a dbt that counts nothing."""
+    data = (package("shim-signed") / "usr/lib/shim/shimx64.efi.signed").read_bytes()
+    microsoft = (CERTIFICATES / "microsoft.com/ms-uefi-2023.pem").read_bytes()
+    body = x509.load_pem_x509_certificate(microsoft).tbs_certificate_bytes
+    in_2100 = (2100).to_bytes(2, "little") + b"\1\1" + bytes(12)
+    dbx = signature_list("x509_sha256", hashlib.sha256(body).digest() + in_2100)
+    assert "Microsoft UEFI CA 2023 is revoked" in judge(data, policy([microsoft], dbx=[dbx])).reason
+
+
 def test_debians_own_dbx_is_readable(debian_ca: bytes) -> None:
     """shim carries a vendor dbx in its section .vendor_cert: real revocations, in real lists."""
     data = (package("shim-signed") / "usr/lib/shim/shimx64.efi.signed").read_bytes()
