@@ -1,0 +1,150 @@
+"""Unified kernel images made by ukify are read as they were made, profile by profile, without reading the kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shim.entries import read_entries
+from shim.errors import FormatError
+from shim.formats.os_release import parse_os_release
+from shim.formats.pe import SECTION_HEADER, parse_pe
+from shim.formats.uki import cmdline_text, has_linux_section, split_uki
+from shim.model import Volume
+from shim.system.files import TreeFiles
+from tests.builders import debian
+from tests.builders.bootctl import bootctl_list
+from tests.builders.uki import STUB, SUITE
+from tests.unit.hostile import mutations, survives
+
+pytestmark = pytest.mark.tools
+OS_RELEASE = 'ID=target\nPRETTY_NAME="The target"\nVERSION_ID=12\nIMAGE_VERSION=7\n'
+
+
+ADDON_STUB = STUB.replace("linuxx64", "addonx64")
+
+
+def ukify(*arguments: str, stub_path: str = STUB) -> None:
+    program = debian.package("systemd-ukify", suite=SUITE) / "usr/bin/ukify"
+    stub = debian.package("systemd-boot-efi", suite=SUITE) / stub_path
+    subprocess.run([sys.executable, str(program), "build", "--stub", str(stub), *arguments], check=True,
+                   capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A UKI of three profiles around Debian's kernel."""
+    work = tmp_path_factory.mktemp("uki")
+    Path(work, "initrd").write_bytes(b"070701initrd")
+    joined = []
+    for number, (name, cmdline) in enumerate((("safe", "single"), ("factory", "reset"))):
+        ukify("--profile", f"ID={name}\nTITLE=Mode {name}", "--cmdline", cmdline, "--output", f"{work}/{number}.efi",
+              stub_path=ADDON_STUB)
+        joined += ["--join-profile", f"{work}/{number}.efi"]
+    Path(work, "EFI/Linux").mkdir(parents=True)
+    output = work / "EFI/Linux/target+3-1.efi"
+    ukify("--linux", str(debian.kernel().image), "--initrd", f"{work}/initrd", "--cmdline", "root=/dev/vda2 quiet",
+          "--os-release", OS_RELEASE, "--uname", "6.1.0", "--profile", "ID=main\nTITLE=Main", *joined,
+          "--output", str(output))
+    return output
+
+
+def test_parts_of_each_profile(image: Path) -> None:
+    data = image.read_bytes()
+    assert has_linux_section(data)
+    for number, (name, cmdline) in enumerate((("main", "root=/dev/vda2 quiet"), ("safe", "single"),
+                                              ("factory", "reset"))):
+        uki = split_uki(data, number)
+        assert (uki.profile.id, uki.command_line()) == (name, cmdline)
+        assert bytes(uki.linux[:2]) == b"MZ"
+        assert uki.linux.nbytes == debian.kernel().image.stat().st_size
+        assert bytes(uki.initrd or b"") == b"070701initrd"
+    assert split_uki(data).profile.number == 0
+    for wrong in (3, -1):
+        with pytest.raises(FormatError, match="no such profile"):
+            split_uki(data, wrong)
+
+
+def test_a_listing_has_an_entry_for_each_profile(image: Path) -> None:
+    found = read_entries([(Volume(name="esp"), TreeFiles(str(image.parents[2])))])
+    assert not found.problems
+    assert {(entry.id, entry.profile, entry.title) for entry in found.entries} == {
+        ("target.efi", 0, "The target (Main)"), ("target.efi@safe", 1, "The target (Mode safe)"),
+        ("target.efi@factory", 2, "The target (Mode factory)")}
+    first = next(entry for entry in found.entries if entry.profile == 0)
+    assert (first.version, first.sort_key, first.cmdline) == ("7", "target", None)
+    assert (first.tries_left, first.tries_done) == (3, 1)
+    assert "its own command line: root=/dev/vda2 quiet" in first.trace
+    assert "its kernel is 6.1.0" in first.trace
+
+
+def test_a_listing_does_not_read_the_kernel(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shim.system.files import FileSource
+
+    read: list[int] = []
+    real = FileSource.read
+
+    def counted(self: FileSource, size: int) -> bytes:
+        data = real(self, size)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(FileSource, "read", counted)
+    assert read_entries([(Volume(name="esp"), TreeFiles(str(image.parents[2])))]).entries
+    assert sum(read) < 200_000 < image.stat().st_size
+
+
+def test_systemd_sees_the_same_image(image: Path, tmp_path: Path) -> None:
+    """WITNESS: bootctl list (systemd 252), which knows no profiles: it lists the first."""
+    tree = tmp_path / "tree"
+    Path(tree, "EFI/Linux").mkdir(parents=True)
+    Path(tree, "EFI/Linux/plain.efi").write_bytes(_plain(tmp_path))
+    row, = bootctl_list(tree, tmp_path / "mnt")
+    entry, = read_entries([(Volume(name="esp"), TreeFiles(str(tree)))]).entries
+    assert (entry.id, entry.title, entry.version, entry.sort_key) == (
+        row["id"], row["title"], row["version"], row["sortKey"])
+
+
+def _plain(work: Path) -> bytes:
+    ukify("--linux", str(debian.kernel().image), "--cmdline", "quiet", "--os-release", OS_RELEASE,
+          "--output", f"{work}/plain.efi")
+    return Path(work, "plain.efi").read_bytes()
+
+
+def test_every_number_of_a_section_may_lie(image: Path) -> None:
+    data = image.read_bytes()
+    pe = parse_pe(data)
+    table = pe.headers_end - len(pe.sections) * SECTION_HEADER.size
+    head = data[: 64 << 10]
+    for number in range(len(pe.sections)):
+        for what, lie in mutations(SECTION_HEADER, head, table + number * SECTION_HEADER.size):
+            survives(split_uki, lie + data[len(head) :] if number == 0 else lie, what)
+
+
+def test_a_uki_that_is_cut_is_refused(image: Path) -> None:
+    data = image.read_bytes()
+    for end in (*range(0, 4096, 97), 1 << 20, len(data) - 4096):
+        survives(split_uki, data[:end], str(end))
+    with pytest.raises(FormatError):
+        split_uki(data[: 1 << 20])
+
+
+@pytest.mark.parametrize(("raw", "text"), [
+    (b"a b\n\0\0", "a b"), (b"", ""), (b"  a\nb ", "a b"),
+])
+def test_command_lines(raw: bytes, text: str) -> None:
+    assert cmdline_text(raw) == text
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"a\0b"])
+def test_command_lines_that_are_none(raw: bytes) -> None:
+    with pytest.raises(FormatError):
+        cmdline_text(raw)
+
+
+def test_os_release_is_unquoted() -> None:
+    assert parse_os_release(b'A="x \\"y\\""\nB=\'z\'\n#C=1\nD=plain\nnot a line\nE=\n') == {
+        "A": 'x "y"', "B": "z", "D": "plain", "E": ""}
