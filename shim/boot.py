@@ -31,7 +31,8 @@ RESET_DELAY_LIMIT = 600.0
 class Boot:
     """One boot of one machine.
 
-    `failed` holds why an entry is not tried again by itself, by its id. `left` is set when the machine was told
+    `failed` holds why an entry is not tried again by itself, by its id. `started_with` are the problems that came
+    before the disks. `left` is set when the machine was told
     to go: on a real one nothing runs after that, on a recording one the flow ends.
     """
 
@@ -40,6 +41,7 @@ class Boot:
         self.volumes: dict[str, Volume] = {}
         self.trees: dict[str, Files] = {}
         self.failed: dict[str, str] = {}
+        self.started_with = tuple(report.problems)
         self.left = False
 
     def run(self) -> None:
@@ -76,7 +78,7 @@ class Boot:
             found = discover_volumes(self.machine)
             before, self.volumes = self.volumes, {volume.name: volume for volume in found.volumes}
             self.report.volumes = list(found.volumes)
-            self.report.problems = list(found.problems)
+            self.report.problems = [*self.started_with, *found.problems]
             same = {name for name, volume in self.volumes.items() if before.get(name) == volume}
             self.trees = {name: tree for name, tree in self.trees.items() if name in same}
             for volume in found.volumes:

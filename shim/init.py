@@ -26,7 +26,7 @@ def main() -> None:
         with report.stage("start"):
             report.problems.extend(machine.start())
             config = read_config(machine)
-            machine.open_console(config.console.devices)
+            report.problems.extend(machine.open_console(config.console.devices))
         report.configured(config)
         Boot(machine, config, report).run()
     except Exception as problem:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 
 from shim.boot import Boot
 from shim.config import parse_config
 from shim.errors import ShimError
 from shim.formats.cpio import CpioEntry, build_cpio
+from shim.model import Problem
 from shim.report import Report
 from shim.system.memory_files import MemoryFiles
 from shim.system.recording import RecordingMachine
@@ -46,8 +48,10 @@ def bls(*names: str, options: str = "ro", **files: bytes | ShimError) -> Disk:
 class World:
     """A machine with disks that hold files, and one boot of it."""
 
-    def __init__(self, superblock: bytes, config: str = "", keys: list[str | float] | None = None) -> None:
-        self.superblock = superblock
+    def __init__(
+        self, superblock: bytes, config: str = "", keys: list[str | float] | None = None, early: Sequence[Problem] = ()
+    ) -> None:
+        self.superblock, self.early = superblock, early
         self.machine = RecordingMachine(facts=facts(pc(GIB)), keys=keys or [])
         self.config = config
 
@@ -74,6 +78,7 @@ class World:
         text = self.config if "[policy" in self.config else self.config + policy(memtest())
         config = parse_config(text, "test.toml", lambda name: b"")
         self.report = Report(self.machine.clock)
+        self.report.problems.extend(self.early)
         self.report.configured(config)
         Boot(self.machine, config, self.report).run()
         return self

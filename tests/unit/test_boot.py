@@ -14,7 +14,7 @@ import pytest
 
 from shim.errors import FetchError, SystemError_
 from shim.formats.cpio import parse_cpio
-from shim.model import FilePlan, SegmentsPlan
+from shim.model import FilePlan, Problem, SegmentsPlan
 from shim.report import Handover
 from shim.system.memory_files import MemoryFiles
 from tests.builders.debian import kernel
@@ -178,6 +178,13 @@ def test_another_disk_under_the_same_name_is_mounted_anew(superblock: bytes) -> 
     world.boot()
     assert world.tried == [("two.conf", None)]
     assert world.calls.count("mount vda") == 2
+
+
+def test_problems_from_before_the_disks_stay_in_the_report(superblock: bytes) -> None:
+    early = Problem(source="ttyS9", error="cannot open the console")
+    world = World(superblock, RESET.replace("wait = 0", "wait = 9"), early=[early])
+    world.plug_later(1.0, "vdb", {}).plug_later(2.0, "vda", bls("one")).boot()
+    assert world.report.problems == [early]
 
 
 def test_a_volume_that_cannot_be_mounted_is_a_problem_and_the_others_boot(superblock: bytes) -> None:
