@@ -25,6 +25,7 @@ ROOT = HERE.parent
 EPOCH = "1704067200"  # 2024-01-01, in place of the date of the build
 SIZE_FLAGS = ("-Os", "-g0", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables",
               "-fno-unwind-tables")
+OBJECT_FLAGS = (*SIZE_FLAGS, "-DNDEBUG", "-w")
 CONFIGURE = (
     "--prefix=/bootshim", "--disable-shared", "--without-doc-strings", "--disable-test-modules", "--disable-ipv6",
     "--without-ensurepip", "--without-readline", "LDFLAGS=-static", "LINKFORSHARED= ", "ac_cv_file__dev_ptmx=no",
@@ -70,7 +71,7 @@ def _build_cpython(work: Path) -> None:
 def _build_cffi(work: Path) -> None:
     source = _unpack(fetch_source(read_lock()["cffi"]), work / "source")
     cpython = build_cpython()
-    _run(["gcc", *SIZE_FLAGS, *_include_flags(cpython), f"-ffile-prefix-map={source}=.", "-w", "-c",
+    _run(["gcc", *OBJECT_FLAGS, *_include_flags(cpython), f"-ffile-prefix-map={source}=.", "-c",
           "-o", str(work / "_cffi_backend.o"), "src/c/_cffi_backend.c"], source)
     _remove_tree(source)
 
@@ -101,13 +102,13 @@ def _compile_objects(work: Path, cpython: Path) -> list[str]:
     for source in sources:
         objects.append(f"{Path(source).stem}.o")
         speed = ("-O2",) if source.endswith("sha256.c") else ()
-        _run(["gcc", *SIZE_FLAGS, *speed, *includes, "-I.", f"-ffile-prefix-map={work}=.",
-              f"-ffile-prefix-map={ROOT}=.", "-w", "-c", "-o", objects[-1], source], work)
+        _run(["gcc", *OBJECT_FLAGS, *speed, *includes, "-I.", f"-ffile-prefix-map={work}=.",
+              f"-ffile-prefix-map={ROOT}=.", "-c", "-o", objects[-1], source], work)
     return objects
 
 
 def _include_flags(cpython: Path) -> tuple[str, ...]:
-    return (f"-I{cpython / 'Include'}", f"-I{cpython}")
+    return (f"-I{cpython / 'Include'}", f"-I{cpython}", f"-ffile-prefix-map={cpython}=.")
 
 
 def _inputs_of_cpython() -> bytes:
@@ -116,7 +117,7 @@ def _inputs_of_cpython() -> bytes:
 
 
 def _inputs_of_cffi() -> bytes:
-    return _inputs_of_cpython() + read_lock()["cffi"].sha256.encode()
+    return _inputs_of_cpython() + " ".join((*OBJECT_FLAGS, read_lock()["cffi"].sha256)).encode()
 
 
 def _inputs_of_init() -> bytes:
