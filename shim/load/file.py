@@ -21,13 +21,16 @@ def plan_file(task: Task, machine: Machine, options: LoadOptions) -> FilePlan:
     report = options.handover.build(()) if options.handover else b""
     sizes = [len(archive.data) for archive in parts.archives] + ([len(report)] if report else [])
     place(requests_of(layout, task.params, sizes), task.memory.free)
-    kernel = parts.kernel_artifact.blob if parts.kernel_artifact else _blob(machine.blobs, "kernel", [parts.kernel])
-    return FilePlan(
-        kernel=kernel,
-        initrd=_blob(machine.blobs, "initrd", _joined(parts.archives, report)) if sizes else None,
-        cmdline=parts.cmdline,
-        why=f"{task.why}; {layout.format} {layout.version}",
-    )
+    initrd = _blob(machine.blobs, "initrd", _joined(parts.archives, report)) if sizes else None
+    try:
+        artifact = parts.kernel_artifact
+        kernel = artifact.blob if artifact else _blob(machine.blobs, "kernel", [parts.kernel])
+    except BaseException:
+        if initrd is not None:
+            initrd.close()
+        raise
+    why = f"{task.why}; {layout.format} {layout.version}"
+    return FilePlan(kernel=kernel, initrd=initrd, cmdline=parts.cmdline, why=why)
 
 
 def _joined(archives: Sequence[Archive], report: bytes) -> list[bytes | memoryview]:

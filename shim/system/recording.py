@@ -170,12 +170,15 @@ class RecordingMounts:
 
 
 class RecordingBlobs:
-    """Plain memory; `made` are the blobs in the order in which they were sealed."""
+    """Plain memory; `made` are the blobs in the order in which they were sealed. `errors` are raised, by name."""
 
     def __init__(self) -> None:
         self.made: list[MemoryBlob] = []
+        self.errors: dict[str, ShimError] = {}
 
     def create(self, name: str) -> MemorySink:
+        if name in self.errors:
+            raise self.errors[name]
         return _RememberingSink(self.made)
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from shim.report import Handover
 from shim.system.memory_files import MemoryFiles
 from tests.builders.debian import kernel
 from tests.builders.filesystems import make_filesystem
+from tests.builders.uki import make_uki
 from tests.builders.world import INITRD, Disk, World, bls, memtest, policy
 
 pytestmark = pytest.mark.tools
@@ -114,6 +116,19 @@ def test_what_kexec_file_load_was_given_is_let_go_when_it_fails(superblock: byte
     assert isinstance(plan, FilePlan)
     assert world.report.attempts[1].engine == "kexec_file_load"
     assert [blob.size for blob in world.machine.blobs.held] == [len(INITRD)]  # the rest is the kernel's by now
+
+
+@pytest.mark.parametrize("name", ["kernel", "initrd", "kernel:one.efi"])
+def test_no_memory_left_is_a_failure_like_others_and_holds_none(superblock: bytes, tmp_path: Path, name: str) -> None:
+    (tmp_path / "initrd").write_bytes(INITRD)
+    uki = make_uki(tmp_path / "one.efi", kernel().image, [tmp_path / "initrd"], "ro").read_bytes()
+    pinned = f'[policy.uki]\nrequire = ["sha256"]\nsha256 = ["{hashlib.sha256(uki).hexdigest()}"]\n'
+    world = World(superblock, RESET + '[load]\nengine = "file"\n' + pinned)
+    world.plug("vda", {"/EFI/Linux/one.efi": uki})
+    world.machine.blobs.errors = {name.replace("kernel:", "uki:"): SystemError_("no memory for a file", 12)}
+    world.boot()
+    assert [stage for _, stage in world.tried] == ["fetch" if ":" in name else "plan"]
+    assert world.machine.blobs.held == []
 
 
 def test_nothing_that_failed_is_tried_again_by_itself(superblock: bytes) -> None:
