@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from shim.model import Entry, FileRef
 from shim.system.recording import RecordingMachine
-from shim.ui.menu import Choice, ChoiceKind, MenuOptions, choose
+from shim.ui import line as editor
+from shim.ui.menu import COMMANDS, MOVES, Choice, ChoiceKind, MenuOptions, choose
 from tests.builders.picture import screen_lines
 
 KEYS = ["up", "down", "left", "right", "home", "end", "pageup", "pagedown", "enter", "escape", "backspace", "delete",
@@ -262,3 +264,19 @@ def test_a_flood_of_keys_is_drawn_now_and_then() -> None:
     session = Session(*["down", "up"] * 10_000)
     assert session.choice is None
     assert len(session.machine.console.text) < 100_000
+
+
+def test_the_manual_names_every_key() -> None:
+    text = (Path(__file__).parents[2] / "docs/menu.md").read_text().lower()
+    for key in (
+        *COMMANDS,
+        *MOVES,
+        *editor.MOVES,
+        *editor.BEGIN,
+        *editor.END,
+        *editor.DELETE,
+        "ctrl-u",
+        "ctrl-k",
+        "ctrl-w",
+    ):
+        assert (f"`{key}`" if len(key) == 1 else key) in text, key
