@@ -40,7 +40,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     boot = Partition("xbootldr", "ext4", files={path.lstrip("/"): data for path, data in files.items()})
     disk = make_disk(folder / "disk.img", [Partition("esp", "vfat"), boot])
     policy = policy_text(anchors=["debian-ca.der"], cmdlines=[CMDLINE, EDITED], initrds=[initrd])
-    config = f'[boot]\ntimeout = 600\nedit = true\nreport = "json"\nwait = 20\n\n{policy}\n'
+    consoles = '[console]\ndevices = ["ttyS0", "tty0", "console", "ttyS9"]\n'
+    config = f'[boot]\ntimeout = 600\nedit = true\nreport = "json"\nwait = 20\n\n{consoles}\n{policy}\n'
     return Scene(token, disk, make_shim(folder / "shim", config, {"debian-ca.der": debian_ca().read_bytes()}))
 
 
@@ -81,6 +82,8 @@ def test_an_edited_command_line_reaches_the_second_kernel(scene: Scene, machine:
     assert (outcome.facts.token, outcome.facts.lines["cmdline"]) == (scene.token, EDITED)
     assert outcome.report is not None
     assert outcome.report["attempts"][-1]["entry"] == "debian-6.1.0-55.conf"
+    assert "ttyS9" in [problem["source"] for problem in outcome.report["problems"]]
+    assert machine.serial.count("trying debian-6.1.0-55.conf") == 1  # ttyS0 and console are one line
 
 
 def test_a_command_line_that_the_policy_does_not_know_is_refused(machine: Qemu) -> None:
