@@ -190,8 +190,6 @@ class Boot:
             )
             planned = plan(verified, self.machine, options)
             attempt.why = planned.why
-            attempt.engine = "kexec_load" if isinstance(planned, SegmentsPlan) else "kexec_file_load"
-            attempt.cmdline = candidate.cmdline
         with self.report.stage("load", attempt):
             try:
                 load(planned, self.machine)

@@ -141,6 +141,8 @@ class Clock(Protocol):
 class Archivist(Protocol):
     """What makes the archive that is handed to the next OS: its size is known before the bytes are."""
 
+    def decided(self, engine: str, why: str, cmdline: str) -> None:
+        """Take in which engine (load or file) loads what, and why. Comes before `size` is asked for."""
     @property
     def size(self) -> int: ...
     def build(self, segments: Sequence[tuple[str, int, int, str | None]]) -> bytes:

@@ -6,7 +6,7 @@ It is collected while the boot runs, printed on the console, and handed to the n
 
 from __future__ import annotations
 
-from shim.errors import printable
+from shim.errors import PlanError, printable
 from shim.formats.cpio import CpioEntry, build_cpio
 from shim.formats.json_text import build_json
 from shim.model import Role, Stage
@@ -118,32 +118,44 @@ class Report:
 class Handover:
     """The report as the next OS gets it: an archive whose size is known before the segments are placed.
 
-    The report names the segments, and lies in one of them. So its size is fixed first, with room for what the
-    placement will say, and the text is filled up with spaces, which JSON ignores.
+    The report names the segments, and lies in one of them. So its size is fixed when it is first asked for, with
+    room for what the placement will say, and the text is filled up with spaces, which JSON ignores.
     """
 
     ROOM_FOR_SEGMENTS = 8192
     PATH = ".extra/bootshim/report.json"
+    ENGINES: Mapping[str, str] = {"load": "kexec_load", "file": "kexec_file_load"}
 
     def __init__(self, report: Report, attempt: Attempt) -> None:
         self.report, self.attempt = report, attempt
-        self.text_size = len(report.text()) + self.ROOM_FOR_SEGMENTS
-        self.size = len(self._archive(b""))
+        self.text_size = 0
+
+    def decided(self, engine: str, why: str, cmdline: str) -> None:
+        """Take in what the plan begins with: which engine, why, and the command line that the kernel gets."""
+        self.attempt.engine, self.attempt.why, self.attempt.cmdline = self.ENGINES[engine], why, cmdline
+
+    @property
+    def size(self) -> int:
+        """Bytes of the archive; the same from the first time on."""
+        self.text_size = self.text_size or len(self.report.text()) + self.ROOM_FOR_SEGMENTS
+        return len(self._archive(b""))
 
     def build(self, segments: Sequence[tuple[str, int, int, str | None]]) -> bytes:
         """Return the archive, `size` bytes long, for segments given as (name, start, end, SHA-256 or None).
 
         No segments mean that the kernel places them itself (kexec_file_load).
         """
-        self.attempt.engine = "kexec_load" if segments else "kexec_file_load"
+        size = self.size
         self.attempt.segments = [
-            {"name": name, "start": start, "end": end, "sha256": digest}
-            for name, start, end, digest in segments
+            {"name": name, "start": start, "end": end, "sha256": digest} for name, start, end, digest in segments
         ]
         text = self.report.text().encode("ascii")
         if len(text) > self.text_size:
             text = b"{}"
-        return self._archive(text)
+        archive = self._archive(text)
+        if len(archive) != size:
+            raise PlanError("the report changed its size", expected=size, found=len(archive))
+        return archive
 
     def _archive(self, text: bytes) -> bytes:
         return build_cpio([

@@ -36,6 +36,8 @@ def plan(verified: Verified, machine: Machine, options: LoadOptions) -> Segments
     memory = read_memory_map(facts)
     params = plan_params(facts, memory, layout, parts.cmdline, machine.random(SEED_SIZE))
     why = "; ".join((choice.why, *parts.trace))
+    if options.handover:
+        options.handover.decided(choice.engine, why, parts.cmdline.decode("utf-8"))
     task = Task(layout=layout, params=params, parts=parts, memory=memory, why=why)
     if choice.engine == "file":
         return plan_file(task, machine, options)

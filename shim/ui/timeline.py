@@ -34,7 +34,7 @@ def timeline(stages: Sequence[Mapping[str, Any]]) -> str:
 
 def _line(stage: Mapping[str, Any], begin: float, end: float) -> str:
     start, stop = stage["start"], stage["end"]
-    scale = BAR_WIDTH / (end - begin) if end > begin else 0.0
+    scale = BAR_WIDTH / (end - begin) if end - begin > 1e-6 else 0.0  # a millionth: what the report keeps
     first = min(int((start - begin) * scale), BAR_WIDTH - 1)
     count = max(min(round((stop - begin) * scale), BAR_WIDTH) - first, 1)
     bar = f"{' ' * first}{'#' * count}"

@@ -53,7 +53,9 @@ def test_what_is_loaded_is_what_was_on_the_disk(superblock: bytes) -> None:
     assert plan.digests["initrd.0"] == hashlib.sha256(INITRD).digest()
     report = {entry.path: entry.data for entry in parse_cpio(segments["report"])}[Handover.PATH]
     read: dict[str, Any] = json.loads(bytes(report))
-    assert read["attempts"][-1]["entry"] == "one.conf"
+    attempt = read["attempts"][-1]
+    assert (attempt["entry"], attempt["engine"], attempt["cmdline"]) == ("one.conf", "kexec_load", "ro")
+    assert "own segments" in attempt["why"]
     assert {row["name"] for row in read["attempts"][-1]["segments"]} >= {"kernel", "initrd.0", "boot_params"}
 
 

@@ -36,6 +36,10 @@ class Report:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, int, int, str | None]] = []
+        self.told: tuple[str, ...] = ()
+
+    def decided(self, *told: str) -> None:
+        self.told = told
 
     def build(self, segments):  # type: ignore[no-untyped-def]
         self.rows = list(segments)

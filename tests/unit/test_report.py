@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shim.config import parse_config
@@ -68,9 +68,9 @@ def full_report() -> tuple[Report, Attempt]:
     blob = MemoryBlob(b"kernel")
     attempt.fetched([Artifact(role=Role.KERNEL, name="vda2:/vmlinuz", size=6, sha256=bytes(32), blob=blob)])
     attempt.judged([VERDICT])
-    attempt.why = "no lockdown"
-    attempt.cmdline = "ro quiet"
-    Handover(report, attempt).build([("kernel", 0x1000000, 0x2000000, "ab" * 32), ("report", 0x3000, 0x4000, None)])
+    handover = Handover(report, attempt)
+    handover.decided("load", "no lockdown", "ro quiet")
+    handover.build([("kernel", 0x1000000, 0x2000000, "ab" * 32), ("report", 0x3000, 0x4000, None)])
     return report, attempt
 
 
@@ -202,6 +202,7 @@ def test_a_timeline_draws_every_stage_on_one_scale() -> None:
     assert timeline([]) == ""
 
 
+@example([(0.0, 2.2250738585072014e-308)])
 @given(st.lists(st.tuples(st.floats(min_value=0, max_value=1e6), st.floats(min_value=0, max_value=1e6)), max_size=60))
 def test_any_times_make_bars_inside_the_scale(times: list[tuple[float, float]]) -> None:
     stages = [{"name": "stage", "start": start, "end": start + took} for start, took in times]
@@ -223,12 +224,16 @@ def test_the_handover_has_the_size_that_it_promised(places: list[tuple[int, str 
     assert read or len(rows) > 40
 
 
-def test_the_handover_names_its_engine_by_whether_there_are_segments() -> None:
+def test_the_handover_says_what_was_decided_before_it_is_built() -> None:
     report, attempt = full_report()
-    Handover(report, attempt).build(())
-    assert (attempt.engine, attempt.segments) == ("kexec_file_load", [])
-    Handover(report, attempt).build([("kernel", 0, 4096, None)])
-    assert attempt.engine == "kexec_load"
+    handover = Handover(report, attempt)
+    handover.decided("file", "lockdown", "\x01" * 2047)
+    assert (attempt.engine, attempt.why, attempt.cmdline) == ("kexec_file_load", "lockdown", "\x01" * 2047)
+    handover.decided("load", "no lockdown", "ü" * 1000)
+    archive = handover.build([("kernel", 0, 4096, None)])
+    assert len(archive) == handover.size
+    read = json.loads(bytes({entry.path: entry.data for entry in parse_cpio(archive)}[Handover.PATH]))
+    assert (read["attempts"][-1]["engine"], read["attempts"][-1]["cmdline"]) == ("kexec_load", "ü" * 1000)
 
 
 @pytest.mark.parametrize("form", ["json", "table", "none"])
