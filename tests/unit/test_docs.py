@@ -1,0 +1,95 @@
+"""What README and docs say is there: targets, verbs, options, links, configurations."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from shim.cli import VERBS, build_parser
+from shim.config import TABLES, parse_config
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PLACEHOLDERS = {"SHA-256 OF THE INITRD": "0" * 64, "a3f5…": "0" * 64}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    """Return the lines that a reader would type: indented, continued lines joined."""
+    text = page.read_text().replace("\\\n", " ")
+    return [line.split("  #")[0].strip() for line in text.splitlines()
+            if re.match(r"    (\.venv/bin/bootshim|bootshim|make) [a-z]+( |$)", line)]
+
+
+def ca(name: str) -> bytes:
+    from tests.builders import debian
+
+    if name.endswith((".esl", ".bin")):
+        raise FileNotFoundError(name)
+    return next(debian.package("shim-unsigned").rglob("debian-uefi-ca.der")).read_bytes()
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_configuration_is_one(page: Path) -> None:
+    for text in blocks(page, "toml"):
+        whole = re.sub(r"^dbx = .*\n", "", text, flags=re.MULTILINE)
+        for said, meant in PLACEHOLDERS.items():
+            whole = whole.replace(said, meant)
+        parse_config(whole, page.name, ca)
+
+
+def test_the_first_configuration_is_short() -> None:
+    text, = blocks(ROOT / "README.md", "toml")
+    assert len(text.splitlines()) <= 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_can_be_given(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in commands(page):
+        words = shlex.split(line)
+        if words[0] == "make":
+            assert words[1] in targets, line
+        elif "VERB" not in words:
+            build_parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_target_that_is_named_is_there(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", page.read_text())) <= targets
+
+
+def test_every_verb_is_in_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for verb in VERBS:
+        assert f"`bootshim {verb}" in text
+
+
+def test_every_key_is_documented() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    for table, fields in TABLES.items():
+        assert f"### [{table}]" in text
+        for key in fields:
+            assert f"| `{key}` |" in text, f"{table}.{key}"
+
+
+def test_help_says_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony is not None
+    for target in phony[1].split():
+        assert re.search(rf"^{target}:[^#\n]*## ", makefile, re.MULTILINE), target
