@@ -73,7 +73,8 @@ class Entry(Value):
     """One thing that could be booted, whatever dialect described it.
 
     Exactly one of `linux`, `uki`, `efi`, `multiboot` names what is started. `source` is "path:line" in `volume`.
-    `cmdline` is None when the kernel file brings its own (a UKI without an override). `rank` counts from 0, the
+    `cmdline` is None when the kernel file brings its own (a UKI without an override); `own_cmdline` is that text, for
+    people, where it was read. `rank` counts from 0, the
     first to be tried; `hidden` is the reason why the entry is not offered, None when it is. `tries_left` and
     `tries_done` come from a boot-counting name and are None where the name has no counter. `trace` holds one
     sentence for each decision that made the entry what it is, in order.
@@ -96,6 +97,7 @@ class Entry(Value):
     modules: tuple[FileRef, ...] = ()
     initrd: tuple[FileRef, ...] = ()
     cmdline: str | None = None
+    own_cmdline: str | None = None
     devicetree: FileRef | None = None
     devicetree_overlay: tuple[FileRef, ...] = ()
     default: bool = False

@@ -203,7 +203,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         **{name: given[name] for name in plain},
         "linux": path(entry.linux),
         "initrd": [ref.path for ref in entry.initrd],
-        "cmdline": entry.cmdline,
+        "cmdline": entry.own_cmdline if entry.cmdline is None else entry.cmdline,
         "devicetree": path(entry.devicetree),
         "efi": path(entry.uki or entry.efi),
         "multiboot": path(entry.multiboot),
