@@ -10,14 +10,17 @@ from shim.errors import printable
 from shim.model import Volume
 from shim.report import entry_json
 from shim.system.files import TreeFiles
+from shim.ui.columns import pad
 
 if TYPE_CHECKING:
     import argparse
 
     from shim.entries import EntryList
+    from shim.model import Entry
 
 HELP = "list the boot entries of directory trees, each standing for a mounted volume, in boot order"
 SCHEMA = "bootshim.entries/1"
+COLUMNS = (("", 2), ("id", 28), ("title", 24), ("version", 18), ("tries", 5))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,18 +54,38 @@ def as_json(found: EntryList) -> dict[str, Any]:
 
 
 def show(found: EntryList) -> None:
-    """Print the list for people."""
-    for entry in found.entries:
-        mark = "-" if entry.hidden is not None else "*" if entry.default else " "
-        print(printable(f"{mark} {entry.rank}  {entry.id}  {entry.title}"))
-        kernel = entry.kernel
-        rows = [("from", f"{entry.volume}:{entry.source}"), ("starts", str(kernel) if kernel else "nothing"),
-                *(("initrd", str(ref)) for ref in entry.initrd), ("options", entry.cmdline or "")]
-        rows += [("hidden", entry.hidden or "")] + [("why", sentence) for sentence in entry.trace]
-        for name, value in rows:
-            if value:
-                print(printable(f"       {name:8} {value}"))
-    for problem in found.problems:
-        print(printable(f"! {problem.source}: {problem.error}"))
+    """Print the list for people: a table, then each entry with the reasons for what it is, then the problems."""
     if not found.entries:
         print("no boot entry was found")
+    else:
+        print(_row(*(name for name, _width in COLUMNS)))
+        for entry in found.entries:
+            tries = "" if entry.tries_left is None else f"{entry.tries_left}-{entry.tries_done}"
+            print(_row(_mark(entry), entry.id, entry.title, entry.version or "", tries))
+        for entry in found.entries:
+            _explain(entry)
+    for problem in found.problems:
+        print(printable(f"! {problem.source}: {problem.error}"))
+
+
+def _row(*cells: str) -> str:
+    return "  ".join(pad(cell, width) for cell, (_name, width) in zip(cells, COLUMNS, strict=True)).rstrip()
+
+
+def _mark(entry: Entry) -> str:
+    """Return the rank of an entry, - for a hidden one, with * behind that of the default."""
+    return "-" if entry.hidden is not None else f"{entry.rank}{'*' if entry.default else ''}"
+
+
+def _explain(entry: Entry) -> None:
+    print()
+    print(printable(f"{_mark(entry)} {entry.id}"))
+    rows = [
+        ("from", f"{entry.volume}:{entry.source}"), ("starts", str(entry.kernel or "")),
+        *(("initrd", str(ref)) for ref in entry.initrd),
+        ("options", (entry.own_cmdline if entry.cmdline is None else entry.cmdline) or ""),
+        ("hidden", entry.hidden or ""), *(("why", sentence) for sentence in entry.trace),
+    ]
+    for name, value in rows:
+        if value:
+            print(f"    {name:8} {printable(value)}")

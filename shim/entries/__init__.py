@@ -24,7 +24,7 @@ __all__ = ["DIALECTS", "EntryList", "read_entries"]
 
 
 class Dialect(Value):
-    """A kind of boot configuration. A `fallback` is read only where no other dialect found an entry."""
+    """A kind of boot configuration. A `fallback` is read only where the other dialects found none at all."""
 
     name: str
     read: Callable[[Volume, Files], Reading]
@@ -63,11 +63,14 @@ def read_entries(
     problems: list[Problem] = []
     wanted = [dialect for dialect in DIALECTS if not dialects or dialect.name in dialects]
     entries = _read(volumes, [dialect for dialect in wanted if not dialect.fallback], problems)
-    if not entries:
+    if not entries and not problems:  # a broken configuration is one, too
         entries = _read(volumes, [dialect for dialect in wanted if dialect.fallback], problems)
     conf, conf_source = _read_conf(volumes, problems)
     said_by = "the configuration" if default else conf_source
-    ranked = rank((_fitting(entry, architecture) for entry in entries), default or conf.default, said_by)
+    ranked = rank(
+        (_fitting(entry, architecture) for entry in entries), default or conf.default, said_by,
+        None if default else conf.preferred,
+    )
     return EntryList(entries=ranked, problems=tuple(problems), timeout=conf.timeout)
 
 

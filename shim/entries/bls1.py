@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shim.entries.counting import split_counter
-from shim.entries.reading import Reading, file_ref
+from shim.entries.reading import CONTROLS, Reading, file_ref
 from shim.errors import EntryError, FetchError, FormatError, ShimError
 from shim.formats.bls import FILE_SIZE_MAX, parse_lines
 from shim.model import Entry, FileRef, Problem
@@ -24,25 +24,37 @@ TEXTS = {"title": "title", "version": "version", "machine-id": "machine_id", "so
 SINGLE_FILES = {"linux": "linux", "uki": "uki", "efi": "efi", "devicetree": "devicetree", "multiboot": "multiboot"}
 STARTED = ("linux", "uki", "efi", "multiboot")
 MANY_FILES = {"initrd": "initrd", "module": "modules"}
-# Keys of the Fedora and openSUSE variants that mean nothing without GRUB, and keys of later versions of systemd-boot.
-PASSED_OVER = ("grub_users", "grub_arg", "grub_class", "grub_hotkey", "id", "variables", "extra")
+# Keys of the Fedora and openSUSE variants that mean nothing without GRUB.
+PASSED_OVER = ("grub_users", "grub_arg", "grub_class", "grub_hotkey", "id", "variables")
 
 
 def read_bls1(volume: Volume, files: Files) -> Reading:
     """Return the entries of a volume's loader/entries; a file that makes no sense is a problem."""
     entries: list[Entry] = []
+    known: dict[str, Entry] = {}
     problems: list[Problem] = []
     for directory in DIRECTORIES:
-        names = [name for name in files.names(directory) or () if name.endswith(SUFFIX)]
+        names = [name for name in files.names(directory) or () if _is_entry(name)]
         if len(names) > ENTRIES_MAX:
             problems.append(Problem(source=directory, error=f"only the first {ENTRIES_MAX} of {len(names)} are read"))
         for name in names[:ENTRIES_MAX]:
             path = f"{directory}/{name}"
             try:
-                entries.append(_read(volume, files, directory, name))
+                entry = _read(volume, files, directory, name)
+                if not _same(entry, known.setdefault(entry.id, entry)):
+                    entries.append(entry)
             except ShimError as problem:
                 problems.append(Problem(source=f"{volume.name}:{path}", error=str(problem)))
     return Reading(entries=tuple(entries), problems=tuple(problems))
+
+
+def _is_entry(name: str) -> bool:
+    return name.lower().endswith(SUFFIX) and not name.startswith(".")
+
+
+def _same(left: Entry, right: Entry) -> bool:
+    """Say whether two entries are one, read twice: many a partition for /boot has a link boot to itself."""
+    return left is not right and left.replace(source="", trace=()) == right.replace(source="", trace=())
 
 
 def _read(volume: Volume, files: Files, directory: str, name: str) -> Entry:
@@ -51,14 +63,14 @@ def _read(volume: Volume, files: Files, directory: str, name: str) -> Entry:
         data = files.read(path, FILE_SIZE_MAX)
     except FetchError as problem:
         raise EntryError("the entry cannot be read", problem=str(problem)) from problem
-    plain, left, done = split_counter(name, SUFFIX)
+    plain, left, done = split_counter(name, name[-len(SUFFIX) :])
     given = _Fields(volume.name)
     for line in parse_lines(data):
         given.take(line.key, line.value, line.number)
     entry = given.entry(
         id=plain, dialect="bls1", volume=volume.name, source=f"{path}:1", tries_left=left, tries_done=done,
     )
-    entry = entry.traced(f"read from {volume.name}:{path}")
+    entry = entry.replace(title=entry.title or plain).traced(f"read from {volume.name}:{path}")
     if left is not None:
         entry = entry.traced(f"boot counting: {left} tries left, {done} done")
     if directory != DIRECTORIES[0]:
@@ -106,6 +118,8 @@ class _Fields:
             refs = tuple(file_ref(self.volume, word, key) for word in value.split())
             self.files["devicetree_overlay"] = (*self.files.get("devicetree_overlay", ()), *refs)
         elif key == "options":
+            if not CONTROLS.isdisjoint(value):
+                raise FormatError("a control character in the command line", line=number)
             self.options.append(value)
         elif key == "profile":
             if not value.isdigit() or len(value) > 4:
@@ -113,6 +127,8 @@ class _Fields:
             self._once("profile", int(value), key, number)
         elif key == "uki-url":
             self.hidden = "it is fetched from the network, which this boot does not do"
+        elif key == "extra":
+            self.notes.append(f"line {number}: extra resources are not handed over: {value[:256]}")
         else:
             self.notes.append(f"line {number}: the key {key[:64]} is not known and was passed over")
 

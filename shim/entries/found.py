@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shim.entries.reading import Reading
+from shim.errors import FetchError
 from shim.formats.os_release import parse_os_release
 from shim.model import Entry, FileRef
 
@@ -21,6 +22,9 @@ INITRDS = (
 )
 PLAIN_INITRDS = ("initrd.img", "initrd", "initramfs.img", "initramfs-linux.img", "initrd.gz")
 OS_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
+# What package managers, signers and compressors leave beside a kernel.
+BESIDE = (".old", ".bak", ".gz", ".hmac", ".sha512hmac", ".sig", ".rpmsave", ".rpmnew", ".dpkg-bak",
+          ".dpkg-new", ".dpkg-tmp")
 FOUND_MAX = 256
 
 
@@ -38,7 +42,7 @@ def _kernels(volume: Volume, files: Files, directory: str, title: str) -> Iterat
     prefix = directory.rstrip("/")
     for name in names:
         stem, dash, version = name.partition("-")
-        if stem not in KERNELS or not files.exists(f"{prefix}/{name}"):
+        if stem not in KERNELS or name.endswith(BESIDE) or not files.exists(f"{prefix}/{name}"):
             continue
         wanted = [pattern.format(version) for pattern in INITRDS] if dash else list(PLAIN_INITRDS)
         initrd = next((candidate for candidate in wanted if candidate in names), None)
@@ -62,6 +66,8 @@ def _kernels(volume: Volume, files: Files, directory: str, title: str) -> Iterat
 
 def _title(files: Files) -> str:
     for path in OS_RELEASES:
-        if files.exists(path):
+        try:
             return parse_os_release(files.read(path, 1 << 16)).get("PRETTY_NAME", "")
+        except FetchError:  # absent or too long: the entry does without a title
+            continue
     return ""

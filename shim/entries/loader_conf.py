@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shim.errors import FormatError
 from shim.formats.bls import parse_lines
 from shim.values import Value
 
@@ -14,40 +13,48 @@ NEVER = ("menu-hidden", "menu-disabled")
 # Words about the machine or the looks of systemd-boot's own menu.
 PASSED_OVER = ("editor", "auto-entries", "auto-firmware", "auto-poweroff", "auto-reboot", "beep", "console-mode",
                "secure-boot-enroll", "secure-boot-enroll-action", "reboot-for-bitlocker", "random-seed-mode",
-               "log-level", "preferred")
+               "log-level")
 
 
 class LoaderConf(Value):
-    """`timeout` in seconds, None where it says nothing; `default` is a glob over entry ids. `notes` are sentences."""
+    """`timeout` in seconds, None where it says nothing; `default` is a glob over entry ids; so is
+    `preferred`, which takes no entry without tries left. `notes` are sentences."""
 
     default: str | None = None
+    preferred: str | None = None
     timeout: float | None = None
     notes: tuple[str, ...] = ()
 
 
 def parse_loader_conf(data: bytes) -> LoaderConf:
-    """Return what a loader.conf says. Raises FormatError for a file that is no text or a timeout that is none."""
-    default: str | None = None
+    """Return what a loader.conf says. Raises FormatError for a file that is no text."""
+    globs: dict[str, str] = {}
     timeout: float | None = None
     notes: list[str] = []
     for line in parse_lines(data):
-        if line.key == "default":
+        if line.key in ("default", "preferred"):
             if line.value.startswith("@"):
-                notes.append(f"line {line.number}: default {line.value} is kept in the firmware, and is not followed")
-            else:
-                default = line.value or None
+                notes.append(f"line {line.number}: {line.key} {line.value} is kept in the firmware and not followed")
+            elif line.value:
+                globs[line.key] = line.value
         elif line.key == "timeout":
-            timeout = _timeout(line.value, line.number)
+            said = _timeout(line.value)
+            if said is None:
+                notes.append(f"line {line.number}: the timeout {line.value[:64]} is no number of seconds")
+            else:
+                timeout = said
         elif line.key not in PASSED_OVER:
             notes.append(f"line {line.number}: the key {line.key[:64]} is not known and was passed over")
-    return LoaderConf(default=default, timeout=timeout, notes=tuple(notes))
+    return LoaderConf(
+        default=globs.get("default"), preferred=globs.get("preferred"), timeout=timeout, notes=tuple(notes)
+    )
 
 
-def _timeout(value: str, number: int) -> float:
+def _timeout(value: str) -> float | None:
     if value == FOREVER:
         return TIMEOUT_MAX
     if value in NEVER:
         return 0.0
     if not (value.isascii() and value.isdigit()) or len(value) > 9:
-        raise FormatError("the timeout is no number of seconds", line=number, found=value)
+        return None
     return min(float(value), TIMEOUT_MAX)

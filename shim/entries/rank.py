@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 SUFFIXES = (".conf", ".efi")
 
 
-def rank(entries: Iterable[Entry], default: str | None, said_by: str) -> tuple[Entry, ...]:
+def rank(
+    entries: Iterable[Entry], default: str | None, said_by: str, preferred: str | None = None
+) -> tuple[Entry, ...]:
     """Return the entries in the order in which they are tried, each with its rank and the reason.
 
     `default` is a glob over ids that the first match of is moved to the front; `said_by` names who said so. Entries
-    that are hidden come last.
+    that are hidden come last. `preferred` counts before `default`, but takes no entry without tries left.
     """
-    ordered = sorted(entries, key=functools.cmp_to_key(_compare))
-    chosen = _find_default(ordered, default) if default else None
+    ordered = sorted(map(_counted_out, entries), key=functools.cmp_to_key(_compare))
+    chosen = _find_default(ordered, preferred, bad=False) if preferred else None
+    if chosen is None and default:
+        chosen = _find_default(ordered, default, bad=True)
+    else:
+        default = preferred or default
     if chosen is not None:
         ordered.remove(chosen)
         ordered.insert(0, chosen.traced(f"the default: {said_by} says {default}", default=True))
@@ -81,9 +87,10 @@ def _in_set(inside: str, letter: str) -> bool:
     return False
 
 
-def _find_default(ordered: Sequence[Entry], default: str) -> Entry | None:
+def _find_default(ordered: Sequence[Entry], default: str, *, bad: bool) -> Entry | None:
     for entry in ordered:
-        if entry.hidden is None and (matches(default, entry.id) or matches(default, _stem(entry.id))):
+        usable = entry.hidden is None and (bad or entry.tries_left != 0)
+        if usable and (matches(default, entry.id) or matches(default, _stem(entry.id))):
             return entry
     return None
 
@@ -94,14 +101,22 @@ def _stem(name: str) -> str:
     return name
 
 
+def _file_stem(entry: Entry) -> str:
+    """Return what an entry is sorted by at last: its file's name, with neither a profile nor the suffix."""
+    name, at, _profile = entry.id.rpartition("@")
+    return _stem(name if at and entry.profile else entry.id)
+
+
 def _compare(left: Entry, right: Entry) -> int:
-    """Compare as systemd-boot does: hidden last, no tries left last, then sort-key, machine-id, version, id."""
+    """Compare as systemd-boot does: hidden last, no tries left last, then sort-key, machine-id, version,
+    file name, and the profiles of one file in their order."""
     return (
         _less(left.hidden is not None, right.hidden is not None)
         or _less(left.tries_left == 0, right.tries_left == 0)
         or _less(left.sort_key is None, right.sort_key is None)
         or _compare_keys(left, right)
-        or -compare_versions(_stem(left.id), _stem(right.id))
+        or -compare_versions(_file_stem(left), _file_stem(right))
+        or _less(left.profile or 0, right.profile or 0)
         or -_less(left.tries_left or 0, right.tries_left or 0)
         or _less(left.tries_done or 0, right.tries_done or 0)
         or _less(left.volume, right.volume)
@@ -122,6 +137,10 @@ def _less(left: bool | int | str, right: bool | int | str) -> int:
     if left == right:
         return 0
     return -1 if left < right else 1  # type: ignore[operator]  # both are of one type
+
+
+def _counted_out(entry: Entry) -> Entry:
+    return entry.traced("no tries left: it goes after all others") if entry.tries_left == 0 else entry
 
 
 def _unique(ordered: Iterable[Entry]) -> Iterable[Entry]:

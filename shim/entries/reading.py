@@ -7,6 +7,7 @@ from shim.model import Entry, FileRef, Problem
 from shim.values import Value
 
 PATH_SIZE_MAX = 4096
+CONTROLS = frozenset(map(chr, (*range(32), 127))) - {"\t"}
 
 
 class Reading(Value):
@@ -19,11 +20,11 @@ class Reading(Value):
 def file_ref(volume: str, path: str, key: str) -> FileRef:
     """Return a path from a configuration as a file of its volume: absolute, without . or ..
 
-    Raises EntryError for a path that climbs, is empty, or is too long to be one.
+    Raises EntryError for a path that climbs, is empty, is too long to be one or has control characters in it.
     """
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise EntryError("a path must not climb with ..", key=key, path=path)
-    if not parts or len(path) > PATH_SIZE_MAX or "\0" in path:
+    if not parts or len(path) > PATH_SIZE_MAX or not CONTROLS.isdisjoint(path):
         raise EntryError("no path", key=key, path=path[:256])
     return FileRef(volume=volume, path="/" + "/".join(parts))

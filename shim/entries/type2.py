@@ -15,6 +15,8 @@ from shim.model import Entry, FileRef, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shim.formats.pe import PE, Section
     from shim.formats.uki import Profile
     from shim.model import Volume
@@ -24,6 +26,8 @@ DIRECTORIES = ("/EFI/Linux", "/efi/Linux", "/EFI/linux", "/efi/linux", "/boot/EF
 SUFFIX = ".efi"
 HEAD_SIZE = 16 << 10
 IMAGES_MAX = 200
+# PE/COFF machine types in the words of UEFI 2.10, 3.5.1.1.
+ARCHITECTURES = {0x14C: "ia32", 0x8664: "x64", 0x1C2: "arm", 0xAA64: "aa64", 0x5064: "riscv64", 0x6264: "loongarch64"}
 
 
 def read_type2(volume: Volume, files: Files) -> Reading:
@@ -32,16 +36,23 @@ def read_type2(volume: Volume, files: Files) -> Reading:
     problems: list[Problem] = []
     seen: set[tuple[str, ...]] = set()
     for directory in DIRECTORIES:
-        names = tuple(name for name in files.names(directory) or () if name.lower().endswith(SUFFIX))
+        names = tuple(name for name in files.names(directory) or () if _is_image(name))
         if not names or names in seen:  # the same directory, where the file system does not tell case apart
             continue
         seen.add(names)
+        if len(names) > IMAGES_MAX:
+            text = f"only the first {IMAGES_MAX} of {len(names)} images are read"
+            problems.append(Problem(source=f"{volume.name}:{directory}", error=text))
         for name in names[:IMAGES_MAX]:
             try:
                 entries += _read(volume, files, f"{directory}/{name}", name)
             except ShimError as problem:
                 problems.append(Problem(source=f"{volume.name}:{directory}/{name}", error=str(problem)))
     return Reading(entries=tuple(entries), problems=tuple(problems))
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIX) and not name.startswith(".")
 
 
 def _read(volume: Volume, files: Files, path: str, name: str) -> list[Entry]:
@@ -60,7 +71,8 @@ def _read(volume: Volume, files: Files, path: str, name: str) -> list[Entry]:
         header = next((section for section in sections if section.name == ".profile"), None)
         profile = profile_of(number, sections, small.get(header.raw_offset) if header else None)
         entry = _entry(volume, path, profile, small).replace(
-            id=_id(plain, profile, header is not None), tries_left=left, tries_done=done)
+            id=_id(plain, profile, header is not None), tries_left=left, tries_done=done,
+            architecture=ARCHITECTURES.get(pe.machine))
         if left is not None:
             entry = entry.traced(f"boot counting: {left} tries left, {done} done")
         entries.append(entry)
@@ -80,12 +92,12 @@ def _entry(volume: Volume, path: str, profile: Profile, small: dict[int, bytes])
 
     osrel = parse_os_release(text(".osrel"))
     uname = text(".uname").rstrip(b"\0").decode("utf-8", "replace").strip() or None
-    title = osrel.get("PRETTY_NAME") or osrel.get("NAME") or path.rsplit("/", 1)[-1]
+    name = _first(osrel, "PRETTY_NAME", "IMAGE_ID", "NAME", "ID") or path.rsplit("/", 1)[-1]
     entry = Entry(
         id=path, dialect="bls2", volume=volume.name, source=f"{path}:0",
-        title=f"{title} ({profile.title})" if profile.title else title,
-        version=osrel.get("IMAGE_VERSION") or osrel.get("VERSION_ID") or osrel.get("BUILD_ID") or uname,
-        sort_key=osrel.get("IMAGE_ID") or osrel.get("ID"),
+        title=_title(name, profile),
+        version=_first(osrel, "IMAGE_VERSION", "VERSION", "VERSION_ID", "BUILD_ID") or uname,
+        sort_key=_first(osrel, "IMAGE_ID", "ID"),
         uki=FileRef(volume=volume.name, path=path), profile=profile.number,
         trace=(f"a unified kernel image: {volume.name}:{path}",),
     )
@@ -97,7 +109,19 @@ def _entry(volume: Volume, path: str, profile: Profile, small: dict[int, bytes])
         own = cmdline_text(text(".cmdline"))
     except FormatError as problem:
         return entry.traced("its command line cannot be read", hidden=str(problem))
-    return entry.traced(f"its own command line: {own}" if own else "it has no command line of its own")
+    return entry.traced(
+        f"its own command line: {own}" if own else "it has no command line of its own", own_cmdline=own)
+
+
+def _first(osrel: Mapping[str, str], *names: str) -> str | None:
+    """Return the first of these that says something; which, and in what order, is systemd-boot's choice."""
+    return next((osrel[name] for name in names if osrel.get(name)), None)
+
+
+def _title(name: str, profile: Profile) -> str:
+    if not profile.title and not profile.number:
+        return name
+    return f"{name} ({profile.title or profile.id or f'Profile #{profile.number + 1}'})"
 
 
 def _read_small(source: Source, head: bytes, pe: PE) -> dict[int, bytes]:

@@ -106,14 +106,15 @@ def split_uki(data: Buffer, profile: int | None = None) -> Uki:
 
 
 def cmdline_text(raw: bytes) -> str:
-    """Return a `.cmdline` section as the text that a kernel gets: no NUL at its end, no blanks or newlines around."""
+    """Return a `.cmdline` section as systemd-stub gives it to a kernel: no NUL at its end, no blanks around it, and
+    blanks for the control characters inside."""
     try:
-        text = raw.rstrip(b"\0").decode("utf-8").strip(" \t\r\n")
+        text = raw.rstrip(b"\0").decode("utf-8")
     except UnicodeDecodeError as problem:
         raise FormatError("the UKI's command line is not UTF-8", section=".cmdline", at=problem.start) from problem
     if "\0" in text:
         raise FormatError("the UKI's command line has a NUL inside", section=".cmdline")
-    return text.replace("\n", " ")
+    return "".join(letter if letter > " " else " " for letter in text).strip(" ")
 
 
 def _part(profile: Profile, name: str, data: Buffer) -> memoryview | None:

@@ -226,6 +226,73 @@ def test_a_loader_conf_that_lies_is_a_problem(tmp_path: Path, text: str) -> None
     assert any("loader.conf" in problem.source for problem in found.problems)
 
 
+def test_a_timeout_that_is_none_costs_only_itself(tmp_path: Path) -> None:
+    found = read(make_tree(tmp_path, dict(TREE) | {"loader/loader.conf": "timeout soon\ndefault arch*\n"}))
+    assert found.entries[0].id == "arch.conf"
+
+
+@pytest.mark.parametrize(("conf", "first"), [
+    ("preferred debian-6.1.0*\n", "arch.conf"), ("preferred debian-6.1*\n", "debian-6.1.conf"),
+    ("default debian-6.1.0*\n", "debian-6.1.0-56.conf"), ("default arch*\npreferred nokey*\n", "nokey-10.conf"),
+    ("default arch*\npreferred debian-6.1.0*\n", "arch.conf"), ("default absent*\n", "arch.conf"),
+])
+def test_a_preferred_entry_has_tries_left(tmp_path: Path, conf: str, first: str) -> None:
+    """Only `preferred` passes over an entry whose tries are used up. Spec: loader.conf(5), systemd 260."""
+    found = read(make_tree(tmp_path, dict(TREE) | {"loader/loader.conf": conf}))
+    assert found.entries[0].id == first
+
+
+def test_an_entry_without_tries_says_why_it_is_last(tmp_path: Path) -> None:
+    last = read(make_tree(tmp_path, dict(TREE))).entries[-1]
+    assert "no tries left: it goes after all others" in last.trace
+
+
+def test_a_broken_configuration_is_one_too(tmp_path: Path) -> None:
+    found = read(make_tree(tmp_path, {"loader/entries/x.conf": "title x\n", "boot/vmlinuz-6": "k"}))
+    assert not found.entries
+    assert len(found.problems) == 1
+
+
+def test_boot_that_is_a_link_to_itself(tmp_path: Path) -> None:
+    """As on the /boot partitions of Red Hat, SUSE and Debian: each entry is there once."""
+    tree = make_tree(tmp_path, {"loader/entries/x.conf": "linux /vmlinuz-6\n", "vmlinuz-6": "k"})
+    Path(tree, "boot").symlink_to(".")
+    entry, = read(tree).entries
+    assert (entry.id, entry.title) == ("x.conf", "x.conf")
+
+
+def test_what_is_no_entry_is_passed_over(tmp_path: Path) -> None:
+    found = read(make_tree(tmp_path, {"loader/entries/._x.conf": b"\0\5\x16", "loader/entries/README": "x",
+                                      "loader/entries/A+1.CONF": "linux /l\n", "EFI/Linux/._x.efi": b"\0"}))
+    assert [(entry.id, entry.tries_left) for entry in found.entries] == [("A.CONF", 1)]
+    assert not found.problems
+
+
+@pytest.mark.parametrize("text", ["options a\x1bb\nlinux /l\n", "options a\rb\nlinux /l\n", "linux /l\x7f\n"])
+def test_control_characters_get_nowhere(tmp_path: Path, text: str) -> None:
+    found = read(make_tree(tmp_path, {"loader/entries/x.conf": text}))
+    assert not found.entries
+    assert found.problems
+
+
+def test_the_rest_beside_a_kernel_is_no_kernel(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path, {"boot/vmlinuz-6": "k", "boot/vmlinuz-6.old": "k", "boot/vmlinux-6.gz": "k",
+                                "etc/os-release": "#" * (1 << 17)})
+    entry, = read(tree).entries
+    assert entry.title == "vmlinuz-6"
+
+
+def test_extra_resources_are_not_handed_over_in_silence(tmp_path: Path) -> None:
+    assert any("not handed over" in sentence for sentence in only(tmp_path, "linux /l\nextra /x.cred\n").trace)
+
+
+def test_a_terminal_gets_no_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_tree(tmp_path, {"loader/entries/x.conf": "title \x1b]0;evil\x07\nlinux /l\n"})
+    assert main(["entries", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert all(letter.isprintable() or letter == "\n" for letter in said)
+
+
 @pytest.mark.parametrize(("pattern", "text", "expected"), [
     ("*", "a", True), ("a*", "ab", True), ("a?c", "abc", True), ("a?c", "ac", False), ("[a-c]x", "bx", True),
     ("[!a-c]x", "bx", False), ("A*", "abc", True), ("*.conf", "a.conf", True), ("a*b*c", "aXbYc", True),

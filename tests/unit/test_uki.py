@@ -14,6 +14,7 @@ from shim.formats.os_release import parse_os_release
 from shim.formats.pe import SECTION_HEADER, parse_pe
 from shim.formats.uki import cmdline_text, has_linux_section, split_uki
 from shim.model import Volume
+from shim.report import entry_json
 from shim.system.files import TreeFiles
 from tests.builders import debian
 from tests.builders.bootctl import bootctl_list
@@ -74,8 +75,11 @@ def test_a_listing_has_an_entry_for_each_profile(image: Path) -> None:
     assert {(entry.id, entry.profile, entry.title) for entry in found.entries} == {
         ("target.efi", 0, "The target (Main)"), ("target.efi@safe", 1, "The target (Mode safe)"),
         ("target.efi@factory", 2, "The target (Mode factory)")}
-    first = next(entry for entry in found.entries if entry.profile == 0)
+    assert [entry.profile for entry in found.entries] == [0, 1, 2], "nothing but the main profile boots by itself"
+    first = found.entries[0]
     assert (first.version, first.sort_key, first.cmdline) == ("7", "target", None)
+    assert [entry.own_cmdline for entry in found.entries] == ["root=/dev/vda2 quiet", "single", "reset"]
+    assert entry_json(first)["cmdline"] == "root=/dev/vda2 quiet"
     assert (first.tries_left, first.tries_done) == (3, 1)
     assert "its own command line: root=/dev/vda2 quiet" in first.trace
     assert "its kernel is 6.1.0" in first.trace
@@ -97,21 +101,30 @@ def test_a_listing_does_not_read_the_kernel(image: Path, monkeypatch: pytest.Mon
     assert sum(read) < 200_000 < image.stat().st_size
 
 
-def test_systemd_sees_the_same_image(image: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("os_release", [
+    OS_RELEASE, "ID=a\nNAME=N\nVERSION=v\nVERSION_ID=1\n", "ID=a\nIMAGE_ID=i\nNAME=N\nBUILD_ID=b\n",
+    "ID=a\nVERSION_ID=2\n", "PRETTY_NAME='P Q'\nID=a\nIMAGE_ID=i\nVERSION_ID=3\nBUILD_ID=4\n",
+])
+def test_systemd_sees_the_same_image(tmp_path: Path, os_release: str) -> None:
     """WITNESS: bootctl list (systemd 252), which knows no profiles: it lists the first."""
     tree = tmp_path / "tree"
     Path(tree, "EFI/Linux").mkdir(parents=True)
-    Path(tree, "EFI/Linux/plain.efi").write_bytes(_plain(tmp_path))
+    Path(tree, "EFI/Linux/plain.efi").write_bytes(_plain(tmp_path, os_release))
     row, = bootctl_list(tree, tmp_path / "mnt")
     entry, = read_entries([(Volume(name="esp"), TreeFiles(str(tree)))]).entries
     assert (entry.id, entry.title, entry.version, entry.sort_key) == (
         row["id"], row["title"], row["version"], row["sortKey"])
 
 
-def _plain(work: Path) -> bytes:
-    ukify("--linux", str(debian.kernel().image), "--cmdline", "quiet", "--os-release", OS_RELEASE,
+def _plain(work: Path, os_release: str) -> bytes:
+    ukify("--linux", str(debian.kernel().image), "--cmdline", "quiet", "--os-release", os_release,
           "--output", f"{work}/plain.efi")
     return Path(work, "plain.efi").read_bytes()
+
+
+def test_an_image_for_another_machine_is_hidden(image: Path) -> None:
+    entry = read_entries([(Volume(name="esp"), TreeFiles(str(image.parents[2])))], architecture="aa64").entries[0]
+    assert entry.hidden == "it is for x64"
 
 
 def test_every_number_of_a_section_may_lie(image: Path) -> None:
@@ -133,7 +146,7 @@ def test_a_uki_that_is_cut_is_refused(image: Path) -> None:
 
 
 @pytest.mark.parametrize(("raw", "text"), [
-    (b"a b\n\0\0", "a b"), (b"", ""), (b"  a\nb ", "a b"),
+    (b"a b\n\0\0", "a b"), (b"", ""), (b"  a\nb ", "a b"), (b"\x1b[a\tb\r\n", "[a b"),
 ])
 def test_command_lines(raw: bytes, text: str) -> None:
     assert cmdline_text(raw) == text
