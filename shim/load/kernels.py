@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shim.errors import LoadError
-from shim.formats.bzimage import BzImage, is_bzimage, parse_bzimage
+from shim.formats.bzimage import BzImage, XLoadFlag, is_bzimage, parse_bzimage
 from shim.formats.elf import is_elf, parse_elf_kernel
 from shim.model import Request
 from shim.ranges import Range
@@ -66,20 +66,29 @@ def lay_out_kernel(data: memoryview) -> KernelLayout:
 
 def _bzimage(data: memoryview) -> KernelLayout:
     image = parse_bzimage(data)
+    in_64_bits = _takes_our_paging(image)
     high = 1 << 46 if image.initrd_above_4_gib else FOUR_GIB
     return KernelLayout(
         format="bzImage",
         version=image.kernel_version,
         request=_bzimage_request(image),
         pieces=(Piece(name="kernel", data=data[image.setup_size : image.setup_size + image.load_size]),),
-        entry_offset=0x200 if image.enters_in_64_bits else 0,
-        enters_in_32_bits=not image.enters_in_64_bits,
+        entry_offset=0x200 if in_64_bits else 0,
+        enters_in_32_bits=not in_64_bits,
         header=image.header,
         cmdline_size=image.cmdline_size,
         initrd_high=high if image.initrd_above_4_gib else image.initrd_addr_max + 1,
         high=high,
         kexec_file=image.relocatable and image.enters_in_64_bits,
     )
+
+
+def _takes_our_paging(image: BzImage) -> bool:
+    """Say whether the kernel may be entered in 64-bit mode: the paging it finds there may have five levels.
+
+    One that does not know them (memtest86+ 6.10) is entered in 32-bit mode, without paging, which every bzImage can.
+    """
+    return image.enters_in_64_bits and XLoadFlag.FIVE_LEVEL in image.xloadflags
 
 
 def _bzimage_request(image: BzImage) -> Request:
@@ -89,7 +98,7 @@ def _bzimage_request(image: BzImage) -> Request:
     alignment = max(image.kernel_alignment, PAGE)
     return Request(
         name="kernel", size=size, alignment=alignment, low=image.pref_address, preferred=image.pref_address,
-        high=FOUR_GIB if not image.initrd_above_4_gib else 1 << 46,
+        high=1 << 46 if image.initrd_above_4_gib and _takes_our_paging(image) else FOUR_GIB,
     )
 
 
