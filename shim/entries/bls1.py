@@ -36,7 +36,8 @@ def read_bls1(volume: Volume, files: Files) -> Reading:
     for directory in DIRECTORIES:
         names = [name for name in files.names(directory) or () if _is_entry(name)]
         if len(names) > ENTRIES_MAX:
-            problems.append(Problem(source=directory, error=f"only the first {ENTRIES_MAX} of {len(names)} are read"))
+            problems.append(Problem(
+                source=f"{volume.name}:{directory}", error=f"only the first {ENTRIES_MAX} of {len(names)} are read"))
         for name in names[:ENTRIES_MAX]:
             path = f"{directory}/{name}"
             try:

@@ -17,7 +17,7 @@ from shim.model import Volume
 from shim.report import entry_json
 from shim.system.files import TreeFiles
 from tests.builders import debian
-from tests.builders.bootctl import bootctl_list
+from tests.builders.bootctl import bootctl_list, newer_bootctl
 from tests.builders.uki import STUB, SUITE
 from tests.unit.hostile import mutations, survives
 
@@ -99,6 +99,17 @@ def test_a_listing_does_not_read_the_kernel(image: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(FileSource, "read", counted)
     assert read_entries([(Volume(name="esp"), TreeFiles(str(image.parents[2])))]).entries
     assert sum(read) < 200_000 < image.stat().st_size
+
+
+def test_systemd_sees_the_same_profiles(image: Path, tmp_path: Path) -> None:
+    """WITNESS: bootctl list --json=short (systemd 257, the first to know profiles).
+
+    It names the first profile by its ID, too; systemd-boot itself does not, and loader.conf speaks to that.
+    """
+    rows = bootctl_list(image.parents[2], tmp_path / "mnt", newer_bootctl())
+    entries = read_entries([(Volume(name="esp"), TreeFiles(str(image.parents[2])))]).entries
+    assert [(entry.id, entry.title, entry.version, entry.sort_key, entry.own_cmdline) for entry in entries] == [
+        (row["id"].removesuffix("@main"), row["title"], row["version"], row["sortKey"], row["options"]) for row in rows]
 
 
 @pytest.mark.parametrize("os_release", [
