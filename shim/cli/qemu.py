@@ -5,7 +5,6 @@ Spec: QEMU "Invocation", and QMP (QEMU Machine Protocol) for how the machine end
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shim.cli.accel import accelerator
 from shim.errors import ConfigError, SystemError_
 from shim.values import Value
 
@@ -36,10 +36,6 @@ INTERFACES = {
 FIRMWARES = ("bios", "uefi")
 SERIAL_LIMIT = 64 << 20
 ENDINGS = {"guest-shutdown": "off", "guest-reset": "reset", "guest-panic": "failed"}  # QMP, event SHUTDOWN
-# A ROM whose reset vector leaves QEMU with status 33: mov al,16; out 0xf4,al; hlt.
-PROBE_ROM = bytes(0xFFF0) + bytes.fromhex("b010e6f4f4ebfd").ljust(16, b"\0")
-PROBE_STATUS = 33
-PROBE_SECONDS = 5.0
 
 
 class Disk(Value):
@@ -205,9 +201,11 @@ class _Qmp:
 
 def command_line(spec: MachineSpec, folder: Path) -> list[str]:
     """Return the QEMU command for a machine; `folder` takes what it needs for the time of the run."""
+    qemu = program()
     command = [
-        program(), *accelerator(), "-machine", "q35", "-m", str(spec.memory), "-nodefaults", "-no-user-config",
-        "-display", "none", "-no-reboot", "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
+        qemu, *accelerator(qemu, spec.kernel), "-machine", "q35", "-m", str(spec.memory), "-nodefaults",
+        "-no-user-config", "-display", "none", "-no-reboot",
+        "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
         "-chardev", f"socket,id=qmp,path={_escaped(folder / 'qmp')}", "-mon", "chardev=qmp,mode=control",
         "-object", "rng-random,id=rng,filename=/dev/urandom", "-kernel", str(spec.kernel),
     ]
@@ -252,28 +250,3 @@ def program() -> str:
     if found is None:
         raise ConfigError("QEMU is not there: install the package qemu-system-x86", command=PROGRAM)
     return found
-
-
-@functools.cache
-def accelerator() -> tuple[str, ...]:
-    """Return the arguments for KVM where it really runs a machine, else for emulation."""
-    return ("-accel", "kvm", "-cpu", "host") if kvm_works() else ("-accel", "tcg", "-cpu", "max")
-
-
-def kvm_works() -> bool:
-    """Say whether KVM runs a program of three instructions in time: a /dev/kvm alone proves nothing."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return False
-    with tempfile.NamedTemporaryFile(suffix=".rom") as rom:
-        rom.write(PROBE_ROM)
-        rom.flush()
-        command = [
-            program(), "-accel", "kvm", "-cpu", "host", "-m", "16", "-nodefaults", "-display", "none",
-            "-bios", rom.name, "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
-        ]
-        try:
-            done = subprocess.run(command, timeout=PROBE_SECONDS, stdin=subprocess.DEVNULL, capture_output=True,
-                                  check=False)
-        except subprocess.TimeoutExpired:
-            return False
-    return done.returncode == PROBE_STATUS
