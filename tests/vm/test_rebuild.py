@@ -1,4 +1,4 @@
-"""The whole runtime, CPython included, built a second time from its sources: minutes, so it stands with the slow tests."""
+"""The whole runtime, CPython included, built a second time from its sources: a matter of minutes."""
 
 from __future__ import annotations
 
