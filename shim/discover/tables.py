@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from shim.formats import dps
 from shim.formats.gpt import parse_gpt
-from shim.formats.mbr import ESP, parse_mbr
+from shim.formats.mbr import ESP, XBOOTLDR, parse_mbr
 from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.ports import Device, Devices
+
+# UEFI 2.10, 5.2.2 (ESP); UAPI.1, "The partitions" (XBOOTLDR). The others have no type of their own in an MBR.
+MBR_KINDS = {ESP: "esp", XBOOTLDR: "xbootldr"}
 
 
 class Row(Value):
@@ -58,7 +61,7 @@ def parse_table(device: Device) -> DiskTable | None:
         return None
     rows = tuple(
         Row(start=part.start, parttype=f"0x{part.os_type:x}", partuuid=part.partuuid, name=None,
-            kind="esp" if part.os_type == ESP else "other")
+            kind=MBR_KINDS.get(part.os_type, "other"))
         for part in mbr.partitions
     )
     return DiskTable(kind="dos", rows=rows, problem=mbr.problem)

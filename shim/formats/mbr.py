@@ -24,7 +24,7 @@ PARTITION = Record("MBR partition record", 16, """
     0x08  I   starting_lba               # of the disk; in an extended boot record, of its base
     0x0c  I   size_in_lba
 """)
-GPT_PROTECTIVE, ESP = 0xEE, 0xEF
+XBOOTLDR, GPT_PROTECTIVE, ESP = 0xEA, 0xEE, 0xEF
 EXTENDED = (0x05, 0x0F, 0x85)
 LOGICAL_FIRST = 5
 LOGICAL_MAX = 256

@@ -25,7 +25,7 @@ start=20MiB, size=8MiB, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709
 DOS = """label: dos
 label-id: 0x1234abcd
 size=4MiB, type=ef, bootable
-size=4MiB, type=83
+size=4MiB, type=ea
 type=5, size=40MiB
 size=4MiB, type=83
 size=4MiB, type=83
@@ -68,6 +68,9 @@ def test_an_mbr_with_logical_partitions_is_what_sfdisk_says(tmp_path: Path) -> N
     numbers = [int(part["node"].removeprefix(str(image))) for part in witness]
     assert max(numbers) > 5
     assert [part.partuuid for part in found.partitions] == [f"1234abcd-{number:02x}" for number in numbers]
+    table = parse_table(ImageFile(str(image)))
+    assert table is not None
+    assert [row.kind for row in table.rows] == ["esp", "xbootldr", "other", "other", "other"]
 
 
 def break_at(image: Path, at: int) -> None:
