@@ -162,8 +162,8 @@ def _placement(setup: dict[str, Any], load_size: int) -> dict[str, Any]:
     if not LOAD_ADDRESS_OLD <= address < ADDRESS_MAX or address % (alignment if relocatable else 4096):
         raise FormatError("bzImage wants to be nowhere sensible: pref_address", at=0x258, pref_address=address)
     if not load_size <= setup["init_size"] <= INIT_SIZE_MAX:
-        raise FormatError("bzImage needs no sensible memory: init_size", at=0x260, expected=load_size,
-                          found=setup["init_size"])
+        raise FormatError("bzImage needs no sensible memory: init_size", at=0x260,
+                          expected=f"{load_size}..{INIT_SIZE_MAX}", found=setup["init_size"])
     return {"relocatable": bool(relocatable), "kernel_alignment": alignment or 4096, "pref_address": address,
             "init_size": setup["init_size"]}
 
