@@ -30,7 +30,13 @@ class Link(NamedTuple):
     target: str
 
 
-Content = bytes | str | Path | Link
+class Hole(NamedTuple):
+    """A file of so many zeros that take no room, as a file's content."""
+
+    size: int
+
+
+Content = bytes | str | Path | Link | Hole
 
 
 class Partition(NamedTuple):
@@ -66,7 +72,7 @@ def make_volume(image: Path, partition: Partition) -> Path:
         tree = Path(folder)
         for path, content in partition.files.items():
             _put(tree / path.lstrip("/"), content)
-        held = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+        held = sum(512 * path.stat().st_blocks for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
         with image.open("wb") as stream:
             stream.truncate(align_up(max(SMALLEST[partition.filesystem], held + held // 8 + ROOM), MIB))
         _fill(image, partition, tree)
@@ -88,6 +94,9 @@ def _put(path: Path, content: Content) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, Link):
         path.symlink_to(content.target)
+    elif isinstance(content, Hole):
+        path.touch()
+        os.truncate(path, content.size)
     elif isinstance(content, Path):
         shutil.copyfile(content, path)
     else:
