@@ -1,0 +1,55 @@
+"""kexec-tools, driven by a static busybox script: the smallest boot loader of that kind that can be put together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+from initramfs.pack import find_modules
+from initramfs.sources import Pinned, cached, fetch_source, read_lock
+from shim.formats.cpio import CpioEntry, build_cpio
+from tests.builders import debian
+
+HERE = Path(__file__).parent
+CONFIGURE = ("LDFLAGS=-static", "CFLAGS=-Os -g0", "--without-zlib", "--without-lzma", "--without-zstd", "--without-xen")
+DIRECTORIES = ("bin", "dev", "lib", "lib/modules", "mnt", "proc", "sys")
+CONSOLE = (5, 1)
+
+
+def kexec_tools() -> Pinned:
+    return read_lock(HERE / "peers.lock")["kexec-tools"]
+
+
+def build_kexec() -> bytes:
+    """Return kexec(8) as a static program, without the decompressors that a bzImage does not need."""
+    inputs = " ".join((kexec_tools().sha256, *CONFIGURE)).encode()
+    return (cached("kexec-tools", inputs, _build_kexec) / "kexec").read_bytes()
+
+
+def peer_initramfs(engine: str, modules: tuple[str, ...] = ()) -> bytes:
+    """Return the archive, not compressed. `engine` is load or file, as the boot shim's configuration has it."""
+    script = (HERE / "peer.sh").read_text().replace("@ENGINE@", {"load": "-c", "file": "-s"}[engine])
+    files = {"init": script.encode(), "bin/kexec": build_kexec(),
+             "bin/busybox": (debian.package("busybox-static") / "bin/busybox").read_bytes()}
+    baked = find_modules(debian.kernel().modules, modules) if modules else []
+    return build_cpio([
+        *(CpioEntry.directory(path) for path in DIRECTORIES),
+        CpioEntry.node("dev/console", *CONSOLE),
+        *(CpioEntry.file(path, data, 0o755) for path, data in files.items()),
+        *(CpioEntry.file(f"lib/modules/{number:02}-{name}.ko", data) for number, (name, data) in enumerate(baked)),
+    ])  # fmt: skip
+
+
+def _build_kexec(work: Path) -> None:
+    with tarfile.open(fetch_source(kexec_tools())) as stream:
+        stream.extractall(work, filter="data")
+    source, = work.glob("kexec-tools-*")
+    for command in (["./configure", *CONFIGURE], ["make", f"-j{os.cpu_count() or 1}", "build/sbin/kexec"],
+                    ["strip", "--strip-all", "build/sbin/kexec"]):
+        done = subprocess.run(command, cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False)
+        if done.returncode:
+            raise RuntimeError(f"kexec-tools: {' '.join(command)}: {done.stderr[-2000:]}")
+    (source / "build/sbin/kexec").rename(work / "kexec")
