@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shim.errors import FetchError, LoadError
+from shim.formats.bootparams import BOOT_PARAMS, SECURE_BOOT_ENABLED, SIZE
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 LOCKDOWN = "/sys/kernel/security/lockdown"
 DISABLED = "/proc/sys/kernel/kexec_load_disabled"
+RUNNING = "/sys/kernel/boot_params/data"
 ATTRIBUTE_SIZE_MAX = 4096
 ENGINES = ("auto", "load", "file")
 
@@ -36,11 +38,31 @@ def choose_engine(wanted: str, layout: KernelLayout, facts: Files) -> Choice:
     if wanted != "auto":
         return Choice(engine=wanted, why=f"the configuration asks for {wanted}")
     if lockdown == "none":
-        return Choice(engine="load", why="no lockdown: own segments, each checked by the purgatory")
+        return _choose_unlocked(layout, facts)
     if not layout.kexec_file:
         raise LoadError("lockdown leaves only kexec_file_load, which cannot take this kernel", lockdown=lockdown,
                         format=layout.format)
     return Choice(engine="file", why=f"lockdown={lockdown}: only the running kernel may judge and load")
+
+
+def _choose_unlocked(layout: KernelLayout, facts: Files) -> Choice:
+    """Choose where lockdown leaves both. Under secure boot IMA may still forbid kexec_load, because only a file can
+    be appraised (security/integrity/ima/ima_main.c, ima_load_data, LOADING_KEXEC_IMAGE).
+    """
+    if not _secure_boot(facts):
+        return Choice(engine="load", why="no lockdown: own segments, each checked by the purgatory")
+    if layout.kexec_file:
+        return Choice(engine="file", why="secure boot: the running kernel demands a signature, and judges it")
+    return Choice(engine="load", why=f"secure boot, and kexec_file_load cannot take a {layout.format}: own segments")
+
+
+def _secure_boot(facts: Files) -> bool:
+    """Say whether the firmware had secure boot on, as the running kernel's EFI stub found it."""
+    try:
+        running = facts.read(RUNNING, SIZE)
+    except FetchError:
+        return False
+    return len(running) == SIZE and BOOT_PARAMS.parse(running)["secure_boot"] == SECURE_BOOT_ENABLED
 
 
 def lockdown_of(text: str) -> str:

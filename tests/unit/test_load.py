@@ -226,6 +226,17 @@ def test_auto_goes_by_lockdown(lockdown: str, engine: str) -> None:
     assert "lockdown" in made.why
 
 
+@pytest.mark.parametrize(("secure_boot", "engine"), [(0, "load"), (2, "load"), (3, "file")])
+def test_auto_goes_by_secure_boot_where_nothing_is_locked_down(secure_boot: int, engine: str) -> None:
+    machine = RecordingMachine(facts(pc(2 * GIB), secure_boot=secure_boot))
+    made = plan(verified(kernel()), machine, LoadOptions())
+    assert isinstance(made, FilePlan) is (engine == "file")
+    assert ("secure boot" in made.why) is (engine == "file")
+    other = plan(verified(vmlinux_of(debian.kernel().image)), machine, LoadOptions())
+    assert isinstance(other, SegmentsPlan)
+    assert ("cannot take a vmlinux" in other.why) is (engine == "file")
+
+
 def test_lockdown_leaves_no_way_for_some_formats() -> None:
     machine = RecordingMachine(facts(pc(2 * GIB), "none [integrity] confidentiality"))
     with pytest.raises(LoadError, match="only kexec_file_load, which cannot take this kernel"):
