@@ -23,9 +23,12 @@ PROBE_CMDLINE = "console=ttyS0 panic=-1"
 PROBE_SAYS = b"Kernel panic - not syncing: VFS"
 
 
-def accelerator(program: str, kernel: Path) -> tuple[str, ...]:
-    """Return QEMU's arguments for the accelerator and the CPU. Raises ConfigError for an unknown override."""
-    chosen = os.environ.get(VARIABLE) or remembered(program, kernel)
+def accelerator(program: str, kernel: Path | None) -> tuple[str, ...]:
+    """Return QEMU's arguments for the accelerator and the CPU; without a kernel to try, it is emulation.
+
+    Raises ConfigError for an unknown override.
+    """
+    chosen = os.environ.get(VARIABLE) or (remembered(program, kernel) if kernel else "tcg")
     if chosen not in CHOICES:
         raise ConfigError("no such accelerator", variable=VARIABLE, found=chosen, known=" ".join(CHOICES))
     return CHOICES[chosen]

@@ -5,6 +5,7 @@ Spec: QEMU "Invocation", and QMP (QEMU Machine Protocol) for how the machine end
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PROGRAM = "qemu-system-x86_64"
-# Firmware as Debian's package ovmf has it: the code, and a store of variables that is copied for each run.
+# Firmware as Debian's package ovmf has it: the code, and a store of variables that is copied for each run. The one
+# that enforces secure boot keeps the store out of the kernel's reach, in system management mode.
 OVMF = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd")
+OVMF_SECURE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+SECURE = ("-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")
 INTERFACES = {
     "virtio": ("virtio-blk-pci,drive={id}",),
     "ahci": ("ide-hd,drive={id},bus=ide.{number}",),
@@ -50,19 +54,26 @@ class Disk(Value):
 
 
 class MachineSpec(Value):
-    """A machine to start: what it boots, its disks, memory in MiB, firmware, and more arguments for QEMU."""
+    """A machine to start: what it boots, its disks, memory in MiB, firmware, and more arguments for QEMU.
 
-    kernel: Path
+    Without a kernel the firmware looks for one on the disks. `variables` is a store with keys in it: UEFI then
+    enforces secure boot.
+    """
+
+    kernel: Path | None = None
     initramfs: Path | None = None
     cmdline: str = ""
     disks: tuple[Disk, ...] = ()
     memory: int = 2048
     firmware: str = "bios"
+    variables: Path | None = None
     extra: tuple[str, ...] = ()
 
     def check(self) -> None:
         if self.firmware not in FIRMWARES:
             raise ConfigError("no such firmware", found=self.firmware, known=" ".join(FIRMWARES))
+        if self.variables is not None and self.firmware != "uefi":
+            raise ConfigError("only UEFI has a store of variables", found=self.firmware)
 
 
 class Qemu:
@@ -131,6 +142,10 @@ class Qemu:
             self._child.stdin.write(text.encode())
             self._child.stdin.flush()
 
+    def execute(self, command: str, **arguments: str) -> None:
+        """Give the machine a command of QMP, when it has come up: device_add, for one. Its answer is not waited for."""
+        self._qmp.send({"execute": command, "arguments": arguments})
+
     @property
     def errors(self) -> str:
         """What QEMU itself complained about."""
@@ -179,7 +194,7 @@ class _Qmp:
             if not select.select([self._listening], [], [], 0)[0]:
                 return
             self._connection, _ = self._listening.accept()
-            self._connection.sendall(b'{"execute": "qmp_capabilities"}\n')
+            self.send({"execute": "qmp_capabilities"})
         while select.select([self._connection], [], [], 0)[0]:
             data = self._connection.recv(65536)
             if not data:
@@ -188,6 +203,12 @@ class _Qmp:
             *lines, self._buffer = self._buffer.split(b"\n")
             for line in lines:
                 self._take(json.loads(line))
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Say something to QEMU. Raises SystemError_ when it is not connected."""
+        if self._connection is None:
+            raise SystemError_("QEMU's control socket is not connected", errno.ENOTCONN)
+        self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("event") == "SHUTDOWN":
@@ -207,10 +228,12 @@ def command_line(spec: MachineSpec, folder: Path) -> list[str]:
         "-no-user-config", "-display", "none", "-no-reboot",
         "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
         "-chardev", f"socket,id=qmp,path={_escaped(folder / 'qmp')}", "-mon", "chardev=qmp,mode=control",
-        "-object", "rng-random,id=rng,filename=/dev/urandom", "-kernel", str(spec.kernel),
+        "-object", "rng-random,id=rng,filename=/dev/urandom",
     ]
     if spec.firmware == "uefi":
-        command += _uefi(folder)
+        command += _uefi(folder, spec.variables)
+    if spec.kernel is not None:
+        command += ["-kernel", str(spec.kernel)]
     if spec.initramfs is not None:
         command += ["-initrd", str(spec.initramfs)]
     if spec.cmdline:
@@ -228,13 +251,14 @@ def disk_arguments(disk: Disk, number: int) -> list[str]:
     return ["-drive", drive, *(word for device in devices for word in ("-device", device))]
 
 
-def _uefi(folder: Path) -> list[str]:
-    code, variables = OVMF
+def _uefi(folder: Path, variables: Path | None) -> list[str]:
+    code = OVMF_SECURE if variables else OVMF[0]
     if not Path(code).exists():
         raise ConfigError("UEFI firmware is not there: install the package ovmf", path=code)
     own = folder / "variables"
-    shutil.copyfile(variables, own)
+    shutil.copyfile(variables or OVMF[1], own)
     return [
+        *(SECURE if variables else ()),
         "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
         "-drive", f"if=pflash,unit=1,format=raw,file={_escaped(own)}",
     ]  # fmt: skip

@@ -18,7 +18,7 @@ COMMON = {
 }
 LOAD = {
     **COMMON,
-    errno.EACCES: "lockdown forbids kexec_load: only kexec_file_load can judge the kernel",
+    errno.EACCES: "secure boot or the integrity policy (IMA) forbids kexec_load: only a file can be judged",
     errno.EINVAL: "the running kernel did not accept the segments",
     errno.EADDRNOTAVAIL: "a segment lies where the running kernel lets nothing be put",
 }

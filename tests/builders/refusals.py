@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from tests.builders import debian
 from tests.builders.disk import Content, Hole, Link
 from tests.builders.keys import KeyFiles
 from tests.builders.signing import image_digest, signature_list
-from tests.builders.uki import sign_pe
+from tests.builders.uki import sign_pe, unsigned_kernel
 
 OPTIONS = "console=ttyS0 quiet"
 LONG_OPTIONS = f"{OPTIONS} {'x' * 2048}"
@@ -48,7 +47,7 @@ class Workshop:
         self.directory, self.initrd = directory, initrd
         self.trusted, self.revoked, self.foreign = trusted, revoked, foreign
         self.kernel = debian.kernel().image.read_bytes()
-        self.unsigned = _without_signature(directory, debian.kernel().image)
+        self.unsigned = unsigned_kernel(directory)
 
     def dbx(self) -> bytes:
         """Return the revocations that two of the entries run into."""
@@ -73,14 +72,6 @@ def changed(kernel: bytes, field: str, value: int) -> bytes:
     """Return a bzImage with another value in a field of its header."""
     at, width = SETUP.offsets[field], SETUP.widths[field]
     return kernel[:at] + value.to_bytes(width, "little") + kernel[at + width :]
-
-
-def _without_signature(directory: Path, kernel: Path) -> bytes:
-    copy = directory / "stripped"
-    copy.write_bytes(kernel.read_bytes())
-    sbattach = debian.package("sbsigntool") / "usr/bin/sbattach"
-    subprocess.run([str(sbattach), "--remove", str(copy)], check=True, capture_output=True)
-    return copy.read_bytes()
 
 
 def tampered(shop: Workshop) -> Refusal:

@@ -1,4 +1,4 @@
-"""Unified kernel images, made by systemd's ukify and signed by sbsign, both out of their Debian packages."""
+"""Unified kernel images, made by systemd's ukify; PE files signed and stripped by sbsigntool. All from Debian."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.builders.debian import package
+from tests.builders.debian import kernel, package
 from tests.builders.keys import KeyFiles
 
 SUITE = "trixie"  # the first that has ukify; plain Python
@@ -15,12 +15,12 @@ STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 OS_RELEASE = 'ID=bootshim-target\nPRETTY_NAME="The target"\nVERSION_ID=1\n'
 
 
-def make_uki(output: Path, kernel: Path, initrds: Sequence[Path], cmdline: str, os_release: str = OS_RELEASE) -> Path:
+def make_uki(output: Path, linux: Path, initrds: Sequence[Path], cmdline: str, os_release: str = OS_RELEASE) -> Path:
     """Make a UKI around systemd's stub."""
     ukify = package("systemd-ukify", suite=SUITE) / "usr/bin/ukify"
     stub = package("systemd-boot-efi", suite=SUITE) / STUB
     command = [
-        sys.executable, str(ukify), "build", "--stub", str(stub), "--linux", str(kernel), "--cmdline", cmdline,
+        sys.executable, str(ukify), "build", "--stub", str(stub), "--linux", str(linux), "--cmdline", cmdline,
         "--os-release", os_release, "--output", str(output),
     ]  # fmt: skip
     _run([*command, *(word for initrd in initrds for word in ("--initrd", str(initrd)))])
@@ -33,6 +33,14 @@ def sign_pe(source: Path, output: Path, signer: KeyFiles) -> Path:
     _run([str(sbsign), "--key", str(signer.key), "--cert", str(signer.certificate), "--output", str(output),
           str(source)])
     return output
+
+
+def unsigned_kernel(directory: Path) -> bytes:
+    """Return Debian's kernel with its signature taken away by sbattach; `directory` is for work."""
+    copy = directory / "stripped"
+    copy.write_bytes(kernel().image.read_bytes())
+    _run([str(package("sbsigntool") / "usr/bin/sbattach"), "--remove", str(copy)])
+    return copy.read_bytes()
 
 
 def _run(command: Sequence[str]) -> None:
