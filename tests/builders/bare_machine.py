@@ -17,6 +17,8 @@ from shim.purgatory.flatten import Flat, flatten
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from shim.model import SegmentsPlan
+
 HERE = Path(__file__).parent
 LOADER, PROBE, TABLES, RESULTS, STACK = 0x100000, 0x180000, 0x200000, 0x300000, 0x380000
 RESULT_NAMES = ("mode", "si", "bx", "bp", "di", "cs", "ss", "ds", "cr0", "cr4", "flags", "efer")
@@ -70,6 +72,21 @@ def multiboot_elf(memory: Mapping[int, bytes], entry: int) -> bytes:
     ident = b"\x7fELF\x01\x01\x01".ljust(16, b"\0")
     header = struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, LOADER, 52, 0, 0, 52, 32, len(pieces), 40, 0, 0)
     return ident + header + headers + body
+
+
+def loaded(plan: SegmentsPlan, directory: Path) -> tuple[str, ...]:
+    """Return QEMU's arguments for a machine in which a plan has been carried out: it starts in the purgatory.
+
+    The firmware has run before, so that the kernel finds its tables; the segments lie where the plan has them.
+    """
+    kernel = directory / "loader.elf"
+    kernel.write_bytes(multiboot_elf({}, plan.entry_address))
+    words = ["-kernel", str(kernel)]
+    for segment in plan.segments:
+        held = directory / f"{segment.name}.segment"
+        held.write_bytes(segment.data)
+        words += ["-device", f"loader,file={held},addr={segment.range.start:#x},force-raw=on"]
+    return tuple(words)
 
 
 def run(memory: Mapping[int, bytes], entry: int, options: Sequence[str] = ()) -> Outcome:

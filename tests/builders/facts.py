@@ -28,6 +28,20 @@ def shattered(count: int) -> list[Row]:
     return rows
 
 
+def shattered_pc(memory: int, pieces: int) -> list[Row]:
+    """Return the map of a PC with up to 2 GiB whose upper half is in pieces: as many pages in it are reserved.
+
+    The last MiB is the firmware's: it keeps its tables there.
+    """
+    *below, (start, _, _), _, flash = pc(memory)
+    middle, step = memory // 2, memory * 3 // 8 // pieces // MIB * MIB
+    rows: list[Row] = [*below, (start, middle, RAM)]
+    for at in range(middle, middle + pieces * step, step):
+        rows += [(at, at + 4096, RESERVED), (at + 4096, at + step, RAM)]
+    rows[-1] = (rows[-1][0], memory - MIB, RAM)
+    return [*rows, (memory - MIB, memory, RESERVED), flash]
+
+
 def facts(
     rows: Sequence[Row], lockdown: str = "[none] integrity confidentiality", **boot_params: object
 ) -> dict[str, bytes]:

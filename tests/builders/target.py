@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,14 +46,20 @@ def target_init() -> bytes:
         return output.read_bytes()
 
 
-def target_initrd(token: str, filling: int = 0) -> bytes:
-    """Return an initrd whose /init prints `token`; `filling` bytes that do not compress make it larger."""
+def target_initrd(token: str, filling: int = 0, modules: Sequence[tuple[str, bytes]] = ()) -> bytes:
+    """Return an initrd whose /init prints `token`; `filling` bytes that do not compress make it larger.
+
+    `modules` of the kernel, by name, are loaded in their order before anything is printed.
+    """
     entries = [
         CpioEntry.directory("dev"),
         CpioEntry.node("dev/console", 5, 1),
         CpioEntry.file("init", target_init(), mode=0o755),
         CpioEntry.file("token", f"{token}\n".encode()),
     ]
+    if modules:
+        entries.append(CpioEntry.directory("modules"))
+    entries += [CpioEntry.file(f"modules/{number:02}-{name}.ko", data) for number, (name, data) in enumerate(modules)]
     if filling:
         entries.append(CpioEntry.file("filling", secrets.token_bytes(filling)))
     return build_cpio(entries)

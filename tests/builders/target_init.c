@@ -8,11 +8,16 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <termios.h>
 #include <unistd.h>
 
 /* Linux Documentation/arch/x86/zero-page.rst and boot.rst */
+#define VIDEO_IS_VGA 0x00f
+#define LFB_SIZE 0x012
+#define LFB_BASE 0x018
+#define EXT_LFB_BASE 0x03a
 #define EXT_RAMDISK_IMAGE 0x0c0
 #define EXT_RAMDISK_SIZE 0x0c4
 #define RAMDISK_IMAGE 0x218
@@ -48,6 +53,17 @@ static void show_exists(const char *name, const char *path)
 	printf("target %s=%d\n", name, access(path, F_OK) == 0);
 }
 
+/* The anchor of an SMBIOS entry point: _SM_, or _SM3_ from version 3 on. */
+static void show_anchor(const char *name, const char *path)
+{
+	char anchor[6] = "";
+
+	read_file(path, anchor, sizeof(anchor) - 1);
+	if (strncmp(anchor, "_SM3_", 5))
+		anchor[4] = '\0';
+	printf("target %s=%s\n", name, anchor);
+}
+
 static void show_count(const char *name, const char *path)
 {
 	DIR *directory = opendir(path);
@@ -70,12 +86,16 @@ static uint64_t field(const uint8_t *params, int low, int high)
 	return (uint64_t)pair[1] << 32 | pair[0];
 }
 
-static void show_initrd(void)
+static void show_boot_params(void)
 {
 	static uint8_t params[BOOT_PARAMS_SIZE];
+	uint16_t screen[2];
 
 	if (read_file("/sys/kernel/boot_params/data", params, sizeof(params)) != sizeof(params))
 		return;
+	memcpy(screen, params + LFB_SIZE, sizeof(screen));
+	printf("target screen=%#x %ux%u %#llx\n", params[VIDEO_IS_VGA], screen[0], screen[1],
+	       (unsigned long long)field(params, LFB_BASE, EXT_LFB_BASE));
 	printf("target initrd_start=%#llx\n", (unsigned long long)field(params, RAMDISK_IMAGE, EXT_RAMDISK_IMAGE));
 	printf("target initrd_size=%llu\n", (unsigned long long)field(params, RAMDISK_SIZE, EXT_RAMDISK_SIZE));
 }
@@ -97,6 +117,21 @@ static void show_iomem(void)
 	printf("target system_ram=%llu\n", total);
 	if (stream)
 		fclose(stream);
+}
+
+/* Load the modules that lie in /modules, by name. */
+static void load_modules(void)
+{
+	struct dirent **names;
+	int count = scandir("/modules", &names, NULL, alphasort), fd;
+	char path[512];
+
+	for (int at = 0; at < count; at++) {
+		snprintf(path, sizeof(path), "/modules/%s", names[at]->d_name);
+		fd = open(path, O_RDONLY);
+		if (fd >= 0 && names[at]->d_name[0] != '.')
+			syscall(SYS_finit_module, fd, "", 0);
+	}
 }
 
 static void show_file(const char *begin, const char *path, const char *end)
@@ -122,16 +157,22 @@ int main(void)
 	mkdir("/sys", 0755);
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	mkdir("/efivars", 0755);
+	load_modules();
+	mount("efivarfs", "/efivars", "efivarfs", MS_RDONLY, NULL);
 	uname(&kernel);
 	puts("\nbootshim-target-begin");
 	printf("target release=%s\n", kernel.release);
 	show_text("cmdline", "/proc/cmdline");
 	show_text("second_initrd", "/second");
-	show_initrd();
+	show_boot_params();
 	show_iomem();
 	show_count("memory_map", "/sys/firmware/memmap");
 	show_exists("efi_runtime", "/sys/firmware/efi/runtime");
+	show_count("efi_variables", "/efivars");
+	show_text("framebuffer", "/sys/class/graphics/fb0/name");
 	show_exists("smbios", "/sys/firmware/dmi/tables/DMI");
+	show_anchor("smbios_anchor", "/sys/firmware/dmi/tables/smbios_entry_point");
 	show_exists("acpi", "/sys/firmware/acpi/tables/FACP");
 	show_file("bootshim-target-report-begin", "/.extra/bootshim/report.json", "bootshim-target-report-end");
 	show_text("token", "/token");

@@ -15,12 +15,11 @@ from shim.formats.cpio import CpioEntry, build_cpio
 from shim.load import LoadOptions, load, plan
 from shim.load.errnos import FILE, LOAD
 from shim.memory import read_memory_map
-from shim.model import Artifact, Candidate, Entry, FilePlan, Role, Segment, SegmentsPlan, Verified
+from shim.model import FilePlan, Segment, SegmentsPlan, Verified
 from shim.purgatory import PurgatoryFlag, blob
 from shim.purgatory.args import ARGS, REGION
-from shim.system.blobs import MemoryBlob
 from shim.system.recording import RecordingMachine
-from tests.builders import debian
+from tests.builders import debian, proof
 from tests.builders.facts import GIB, MIB, facts, pc, shattered
 from tests.builders.vmlinux import vmlinux_of
 
@@ -51,17 +50,8 @@ def kernel() -> bytes:
     return debian.kernel().image.read_bytes()
 
 
-def artifact(role: Role, data: bytes) -> Artifact:
-    return Artifact(role=role, name=role.value, size=len(data), sha256=hashlib.sha256(data).digest(),
-                    blob=MemoryBlob(data))
-
-
 def verified(data: bytes, initrds: tuple[bytes, ...] = (INITRD,), cmdline: str | None = CMDLINE) -> Verified:
-    """Skip the policy, as only a test may: what it says is tested elsewhere."""
-    entry = Entry(id="test", dialect="bls1", volume="v", source="/x:1")
-    candidate = Candidate(entry=entry, kernel=artifact(Role.KERNEL, data), cmdline=cmdline,
-                          initrds=tuple(artifact(Role.INITRD, initrd) for initrd in initrds))
-    return Verified(candidate=candidate, verdicts=())
+    return proof.verified(data, initrds, cmdline)
 
 
 def planned(proof: Verified, machine: RecordingMachine, **options: object) -> SegmentsPlan:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from initramfs.pack import find_modules
 from shim.cli.qemu import Disk
 from tests.builders import debian
 from tests.builders.disk import Content, Partition, make_disk
@@ -59,16 +60,22 @@ def bls(linux: str, *initrds: str, options: str = TARGET_CMDLINE, version: str =
     return "\n".join([*lines, f"options {options}", ""])
 
 
-def make_scene(directory: Path, *, table: str = "gpt", filling: int = 0) -> Scene:
-    """Make the disk: an ESP with a signed UKI, and /boot with entries for a bzImage, a vmlinux and memtest86+."""
+def make_scene(
+    directory: Path, *, table: str = "gpt", filling: int = 0, modules: Sequence[str] = ()
+) -> Scene:
+    """Make the disk: an ESP with a signed UKI, and /boot with entries for a bzImage, a vmlinux and memtest86+.
+
+    `modules` are kernel modules that every target loads.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     tokens = {name: make_token() for name in ("bls", "uki", "vmlinux")}
     second = secrets.token_hex(8)
     kernel, memtest = debian.kernel().image, debian.package("memtest86+") / "boot/memtest86+x64.bin"
     authority = make_authority(directory, "test")
+    loaded = find_modules(debian.kernel().modules, modules) if modules else []
     initrds: dict[str, bytes] = {
-        "initrd.bls": target_initrd(tokens["bls"], filling), "initrd.second": second_initrd(second),
-        "initrd.vmlinux": target_initrd(tokens["vmlinux"]),
+        "initrd.bls": target_initrd(tokens["bls"], filling, loaded), "initrd.second": second_initrd(second),
+        "initrd.vmlinux": target_initrd(tokens["vmlinux"], modules=loaded),
     }  # fmt: skip
     entries: dict[str, Content] = {
         "loader/entries/bls.conf": bls("/vmlinuz", "/initrd.bls", "/initrd.second"),
@@ -76,7 +83,7 @@ def make_scene(directory: Path, *, table: str = "gpt", filling: int = 0) -> Scen
         "loader/entries/memtest.conf": bls("/memtest", options=MEMTEST_CMDLINE, title="memtest86+"),
     }  # fmt: skip
     kernels: dict[str, Content] = {"vmlinuz": kernel, "vmlinux": vmlinux_of(kernel), "memtest": memtest}
-    esp = {"EFI/Linux/target.efi": signed_uki(directory, target_initrd(tokens["uki"]), authority)}
+    esp = {"EFI/Linux/target.efi": signed_uki(directory, target_initrd(tokens["uki"], modules=loaded), authority)}
     disk = make_disk(directory / "disk.img", [
         Partition("esp", "vfat", esp), Partition("xbootldr", "ext4", {**entries, **kernels, **initrds}),
     ], table)  # fmt: skip

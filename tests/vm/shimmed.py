@@ -112,6 +112,11 @@ def boot(
         kernel=shim.kernel, initramfs=shim.initramfs, cmdline=f"{BASE_CMDLINE} {cmdline}".strip(), disks=disks,
         memory=memory, firmware=firmware, extra=tuple(extra),
     )  # fmt: skip
+    return boot_spec(spec, until, timeout)
+
+
+def boot_spec(spec: MachineSpec, until: str | None = None, timeout: float = TIMEOUT) -> Outcome:
+    """Boot any machine, likewise."""
     with Qemu(spec) as machine:
         if until is not None:
             machine.read_until(until, timeout)

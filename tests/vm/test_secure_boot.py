@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from shim.cli.qemu import Disk, MachineSpec, Qemu
+from shim.cli.qemu import Disk, MachineSpec
 from tests.builders import debian
 from tests.builders.disk import Partition, make_disk
 from tests.builders.secure_boot import secure_variables
@@ -18,13 +18,11 @@ from tests.vm.scene import Authority, bls, make_authority
 from tests.vm.shimmed import (
     BASE_CMDLINE,
     TARGET_CMDLINE,
-    TIMEOUT,
     Outcome,
+    boot_spec,
     config_text,
     debian_ca,
-    keep,
     make_shim,
-    outcome_of,
     policy_text,
 )
 
@@ -82,12 +80,7 @@ def start(scene: Scene, engine: str) -> Outcome:
         Partition("esp", "vfat", {"EFI/BOOT/BOOTX64.EFI": signed}),
         Partition("xbootldr", "ext4", {**entries, **scene.kernels, "initrd": scene.initrd}),
     ])  # fmt: skip
-    spec = MachineSpec(disks=(Disk(path=disk),), firmware="uefi", variables=scene.variables)
-    with Qemu(spec) as machine:
-        machine.wait(TIMEOUT)
-        outcome = outcome_of(machine)
-    keep(outcome)
-    return outcome
+    return boot_spec(MachineSpec(disks=(Disk(path=disk),), firmware="uefi", variables=scene.variables))
 
 
 def test_the_running_kernel_judges_and_its_refusals_are_told(scene: Scene) -> None:
