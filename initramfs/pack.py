@@ -24,6 +24,12 @@ ZSTD_LEVEL = 19
 COMPRESSIONS = ("xz", "zstd", "none")
 SUFFIXES = (".ko", ".ko.xz", ".ko.zst")
 CONSOLE, NULL = (5, 1), (1, 3)
+# What the kernel would ask modprobe or udev for when it is used, so that the module itself does not name it: the
+# character sets of Linux's own defaults (fs/fat/Kconfig), and the driver of the disks behind a SCSI host.
+COMPANIONS = {
+    "vfat": ("nls_cp437", "nls_ascii", "nls_iso8859_1"),
+    **dict.fromkeys(("ahci", "usb_storage", "uas", "virtio_scsi", "megaraid_sas", "mpt3sas"), ("sd_mod",)),
+}
 
 
 def pack(
@@ -60,28 +66,50 @@ def find_modules(directory: Path, wanted: Sequence[str]) -> list[tuple[str, byte
 
     `directory` is the kernel's /lib/modules/VERSION. Raises ShimError for one that is not there.
     """
-    paths = {
-        normalised(path.name.partition(".")[0]): path
-        for path in sorted(directory.rglob("*.ko*")) if path.name.endswith(SUFFIXES)
-    }
-    if not paths:
-        raise ShimError("no kernel modules in the directory", path=directory)
-    read: dict[str, tuple[Module, bytes]] = {}
-
-    def find(name: str) -> Module | None:
-        if name not in paths:
-            return None
-        if name not in read:
-            data = _read_module(paths[name])
-            try:
-                read[name] = parse_module(data), data
-            except FormatError as problem:
-                raise problem.about(file=paths[name].name) from None
-        return read[name][0]
-
+    tree = ModuleTree(directory)
     built_in = _built_in(directory)
-    order = load_order([name for name in wanted if normalised(name) not in built_in], find)
-    return [(module.name, read[module.name][1]) for module in order]
+    names: dict[str, None] = {}
+    for name in map(normalised, wanted):
+        here = [companion for companion in COMPANIONS.get(name, ()) if companion in tree.paths]
+        names.update(dict.fromkeys((*here, name)))
+    order = load_order([name for name in names if name not in built_in], tree.find)
+    return [(module.name, tree.read(module.name)[1]) for module in order]
+
+
+class ModuleTree:
+    """The modules of one kernel, each read when it is asked for; `paths` by name."""
+
+    def __init__(self, directory: Path) -> None:
+        files = [path for path in sorted(directory.rglob("*.ko*")) if path.name.endswith(SUFFIXES)]
+        self.paths = {normalised(path.name.partition(".")[0]): path for path in files}
+        if not self.paths:
+            raise ShimError("no kernel modules in the directory", path=directory)
+        self._read: dict[str, tuple[Module, bytes]] = {}
+        self._aliases: dict[str, str] | None = None
+
+    def find(self, name: str) -> Module | None:
+        """Return a module by its name or, for what the kernel's crypto layer is asked for, by an alias."""
+        if name not in self.paths:
+            name = self.aliases().get(name, "")
+        return self.read(name)[0] if name else None
+
+    def read(self, name: str) -> tuple[Module, bytes]:
+        """Return what a module says of itself, and its bytes."""
+        if name not in self._read:
+            data = _read_module(self.paths[name])
+            try:
+                self._read[name] = parse_module(data), data
+            except FormatError as problem:
+                raise problem.about(file=self.paths[name].name) from None
+        return self._read[name]
+
+    def aliases(self) -> dict[str, str]:
+        """Return the names of algorithms and who has them, the one that runs on every CPU before all others."""
+        if self._aliases is None:
+            crypto = [name for name, path in self.paths.items() if "crypto" in path.parts]
+            crypto.sort(key=lambda name: name.endswith("_generic"))
+            self._aliases = {alias: name for name in crypto for alias in self.read(name)[0].aliases}
+        return self._aliases
 
 
 def _built_in(directory: Path) -> set[str]:

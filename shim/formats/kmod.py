@@ -33,11 +33,15 @@ DEPTH_MAX = 64
 
 
 class Module(Value):
-    """What a module says of itself; names with _ for -, as the kernel has them."""
+    """What a module says of itself; names with _ for -, as the kernel has them.
+
+    `soft_before` are to be loaded first where they are there; they are names or `aliases` of modules.
+    """
 
     name: str
     depends: tuple[str, ...]
     soft_before: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     vermagic: str = ""
 
 
@@ -55,6 +59,7 @@ def parse_module(data: Buffer) -> Module:
         name=normalised(fields["name"][0]),
         depends=tuple(normalised(name) for name in depends if name),
         soft_before=tuple(name for text in fields.get("softdep", ()) for name in _before(text)),
+        aliases=tuple(normalised(alias) for alias in fields.get("alias", ())),
         vermagic=(fields.get("vermagic") or [""])[0],
     )
 
@@ -79,7 +84,7 @@ def load_order(wanted: Iterable[str], find: Callable[[str], Module | None]) -> t
             return
         for needed in (*module.soft_before, *module.depends):
             add(needed, (*path, name))
-        order[name] = module
+        order.setdefault(module.name, module)
 
     for name in wanted:
         add(normalised(name), ())

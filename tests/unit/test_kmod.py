@@ -44,6 +44,26 @@ def test_dependencies_come_first() -> None:
     assert order.index("failover") < order.index("net_failover") < order.index("virtio_net")
 
 
+def order_of(kernel: debian.Kernel, *wanted: str) -> list[str]:
+    return [name for name, _data in find_modules(kernel.modules, wanted)]
+
+
+def test_an_algorithm_is_found_by_its_alias() -> None:
+    """ext4 asks for crypto-crc32c, Btrfs for xxhash64 and blake2b-256: no file has such a name."""
+    kernel = debian.kernel("")
+    assert order_of(kernel, "ext4")[-1] == "ext4"
+    assert "crc32c_generic" in order_of(kernel, "ext4")
+    assert {"crc32c_generic", "xxhash_generic", "blake2b_generic", "libcrc32c"} <= set(order_of(kernel, "btrfs"))
+    assert "crc32_generic" in order_of(kernel, "f2fs")
+
+
+def test_what_a_driver_would_have_fetched_comes_along() -> None:
+    kernel = debian.kernel("")
+    assert {"nls_cp437", "nls_ascii"} <= set(order_of(kernel, "vfat"))
+    assert "sd_mod" in order_of(kernel, "usb-storage")
+    assert "sd_mod" in order_of(kernel, "ahci")
+
+
 def test_a_module_that_is_not_there_is_said() -> None:
     with pytest.raises(FormatError, match="no such kernel module"):
         find_modules(debian.kernel().modules, ["warp_drive"])

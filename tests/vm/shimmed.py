@@ -19,15 +19,13 @@ from tests.builders.target import Facts, parse_facts
 TIMEOUT = float(os.environ.get("BOOTSHIM_VM_TIMEOUT", "180"))
 BASE_CMDLINE = "console=ttyS0 quiet"
 TARGET_CMDLINE = "console=ttyS0 quiet"
-VFAT = ("vfat", "nls_cp437", "nls_ascii")
-EXT4 = ("ext4", "crc32c_generic")
 # What the boot shim's kernel is, and the modules it needs, by how the disk is attached. Debian's cloud kernel has
 # ext4 and NVMe built in; AHCI and USB it has not at all.
 SHIM_KERNELS = {
-    "virtio": ("cloud", ("virtio_pci", "virtio_blk", *VFAT)),
-    "nvme": ("cloud", VFAT),
-    "ahci": ("", ("ahci", "sd_mod", *VFAT, *EXT4)),
-    "usb": ("", ("xhci_pci", "usb_storage", "sd_mod", *VFAT, *EXT4)),
+    "virtio": ("cloud", ("virtio_pci", "virtio_blk", "vfat")),
+    "nvme": ("cloud", ("vfat",)),
+    "ahci": ("", ("ahci", "vfat", "ext4")),
+    "usb": ("", ("xhci_pci", "usb_storage", "vfat", "ext4")),
 }
 
 
