@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shim.units import MIB, SECTOR_SIZE, align_up
-from tests.builders.filesystems import make_table, run
+from tests.builders.filesystems import make_table, run, with_sectors_of_4096
 
 # The Discoverable Partitions Specification's types, and the types of an MBR, in sfdisk's words.
 GPT_TYPES = {
@@ -20,7 +20,32 @@ GPT_TYPES = {
     "data": "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
 }
 MBR_TYPES = {"esp": "ef", "xbootldr": "ea", "root": "83", "data": "83"}
-SMALLEST = {"vfat": 4 * MIB, "ext4": 8 * MIB}
+
+
+class FileSystem(NamedTuple):
+    """How a file system is made with files in it: the least size in bytes, 0 where the tool makes the image itself.
+
+    The command's words are formatted with image, tree, label and sector_size.
+    """
+
+    smallest: int
+    command: str
+    then: str = ""
+
+
+# One line a kind. None of the tools mounts anything.
+FILE_SYSTEMS = {
+    "vfat": FileSystem(4 * MIB, "mkfs.vfat -S {sector_size} -n {label} {image}"),
+    "ext2": FileSystem(8 * MIB, "mke2fs -q -t ext2 -b 4096 -L {label} -d {tree} {image}"),
+    "ext3": FileSystem(16 * MIB, "mke2fs -q -t ext3 -b 4096 -L {label} -d {tree} {image}"),
+    "ext4": FileSystem(8 * MIB, "mke2fs -q -t ext4 -b 4096 -L {label} -d {tree} {image}"),
+    "xfs": FileSystem(320 * MIB, "mkfs.xfs -q -L {label} -p {tree}.proto {image}"),
+    "btrfs": FileSystem(160 * MIB, "mkfs.btrfs -q -L {label} --rootdir {tree} {image}"),
+    "f2fs": FileSystem(128 * MIB, "mkfs.f2fs -q -l {label} {image}", "sload.f2fs -f {tree} {image}"),
+    "squashfs": FileSystem(0, "mksquashfs {tree} {image} -quiet -no-progress -all-root"),
+    "erofs": FileSystem(0, "mkfs.erofs {image} {tree}"),
+    "iso9660": FileSystem(0, "genisoimage -quiet -R -V {label} -o {image} {tree}"),
+}
 ROOM = 4 * MIB
 
 
@@ -49,45 +74,63 @@ class Partition(NamedTuple):
     raw: bytes | None = None
 
 
-def make_disk(output: Path, partitions: Sequence[Partition], table: str = "gpt") -> Path:
-    """Make a disk image with a GPT ("gpt") or an MBR ("dos")."""
+def make_disk(
+    output: Path, partitions: Sequence[Partition], table: str = "gpt", *, sector_size: int = SECTOR_SIZE
+) -> Path:
+    """Make a disk image with a GPT ("gpt") or an MBR ("dos"), on sectors of 512 or (GPT only) 4096 bytes."""
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
-        images = [make_volume(Path(folder, f"{number}.img"), part) for number, part in enumerate(partitions)]
+        images = [make_volume(Path(folder, f"{number}.img"), part, sector_size)
+                  for number, part in enumerate(partitions)]
         sizes = [align_up(image.stat().st_size, MIB) for image in images]
         starts = [MIB + sum(sizes[:number]) for number in range(len(sizes))]
-        script = _table_script(partitions, starts, sizes, table)
-        make_table(output, 2 * MIB + sum(sizes), script)
+        make_table(output, 2 * MIB + sum(sizes), _table_script(partitions, starts, sizes, table))
+        if sector_size != SECTOR_SIZE:
+            output.write_bytes(with_sectors_of_4096(output.read_bytes()))
         with output.open("r+b") as disk:
             for image, start in zip(images, starts, strict=True):
                 _copy(image, disk.fileno(), start)
     return output
 
 
-def make_volume(image: Path, partition: Partition) -> Path:
+def make_volume(image: Path, partition: Partition, sector_size: int = SECTOR_SIZE) -> Path:
     """Make the content of one partition."""
     if partition.raw is not None:
         image.write_bytes(partition.raw)
         return image
+    kind = FILE_SYSTEMS[partition.filesystem]
     with tempfile.TemporaryDirectory(dir=image.parent) as folder:
-        tree = Path(folder)
+        tree = Path(folder, "tree")
+        tree.mkdir()
         for path, content in partition.files.items():
             _put(tree / path.lstrip("/"), content)
-        held = sum(512 * path.stat().st_blocks for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
-        with image.open("wb") as stream:
-            stream.truncate(align_up(max(SMALLEST[partition.filesystem], held + held // 8 + ROOM), MIB))
-        _fill(image, partition, tree)
+        if kind.smallest:
+            held = sum(512 * path.lstat().st_blocks for path in tree.rglob("*") if not path.is_symlink())
+            with image.open("wb") as stream:
+                stream.truncate(align_up(max(kind.smallest, held + held // 8 + ROOM), MIB))
+        _fill(image, partition, tree, sector_size)
     return image
 
 
-def _fill(image: Path, partition: Partition, tree: Path) -> None:
+def _fill(image: Path, partition: Partition, tree: Path, sector_size: int) -> None:
+    kind = FILE_SYSTEMS[partition.filesystem]
+    names = {"image": image, "tree": tree, "label": partition.label or partition.kind.upper(),
+             "sector_size": sector_size}
+    if partition.filesystem == "xfs":
+        tree.with_name("tree.proto").write_text(f"/\n0 0\n{_xfs_proto(tree)}")
+    for command in filter(None, (kind.command, kind.then)):
+        run(*(word.format(**names) for word in command.split()))
     if partition.filesystem == "vfat":
-        run("mkfs.vfat", "-n", partition.label or "ESP", str(image))
-        names = [str(path) for path in sorted(tree.iterdir())]
-        if names:
-            run("mcopy", "-s", "-Q", "-i", str(image), *names, "::")
-    else:
-        label = ("-L", partition.label) if partition.label else ()
-        run("mke2fs", "-q", "-t", partition.filesystem, *label, "-d", str(tree), str(image))
+        content = [str(path) for path in sorted(tree.iterdir())]
+        if content:
+            run("mcopy", "-s", "-Q", "-i", str(image), *content, "::")
+
+
+def _xfs_proto(directory: Path) -> str:
+    """Return a directory in the language of mkfs.xfs(8), -p: its files and directories, then a dollar."""
+    lines = ["d--755 0 0"]
+    for path in sorted(directory.iterdir()):
+        lines.append(f"{path.name} {_xfs_proto(path)}" if path.is_dir() else f"{path.name} ---644 0 0 {path}\n")
+    return "\n".join([*(line.rstrip("\n") for line in lines), "$\n"])
 
 
 def _put(path: Path, content: Content) -> None:

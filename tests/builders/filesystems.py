@@ -85,12 +85,17 @@ def with_sectors_of_4096(image: bytes) -> bytes:
             lba = int.from_bytes(array[offset : offset + 8], "little")
             array[offset : offset + 8] = (lba // 8).to_bytes(8, "little")
     last = len(image) // 4096 - 1
-    header |= {"my_lba": 1, "alternate_lba": last, "first_usable_lba": 6, "last_usable_lba": last - 5,
-               "header_crc32": 0, "partition_entry_lba": 2, "partition_entry_array_crc32": binascii.crc32(array)}
-    crc = binascii.crc32(gpt.HEADER.build(**header))
+    header |= {"first_usable_lba": 6, "last_usable_lba": last - 5,
+               "partition_entry_array_crc32": binascii.crc32(array)}
     made = bytearray(len(image))
-    made[4096 : 4096 + 92] = gpt.HEADER.build(**(header | {"header_crc32": crc}))
-    made[8192 : 8192 + len(array)] = array
+    made[:512] = image[:512]
+    at = 0x1BE + 12  # the protective partition's size_in_lba
+    made[at : at + 4] = last.to_bytes(4, "little")
+    for mine, other, table in ((1, last, 2), (last, 1, last - 4)):
+        fields = header | {"my_lba": mine, "alternate_lba": other, "partition_entry_lba": table, "header_crc32": 0}
+        fields["header_crc32"] = binascii.crc32(gpt.HEADER.build(**fields))
+        made[mine * 4096 : mine * 4096 + 92] = gpt.HEADER.build(**fields)
+        made[table * 4096 : table * 4096 + len(array)] = array
     return bytes(made)
 
 

@@ -61,7 +61,7 @@ def bls(linux: str, *initrds: str, options: str = TARGET_CMDLINE, version: str =
 
 
 def make_scene(
-    directory: Path, *, table: str = "gpt", filling: int = 0, modules: Sequence[str] = ()
+    directory: Path, *, table: str = "gpt", sector_size: int = 512, filling: int = 0, modules: Sequence[str] = ()
 ) -> Scene:
     """Make the disk: an ESP with a signed UKI, and /boot with entries for a bzImage, a vmlinux and memtest86+.
 
@@ -86,7 +86,7 @@ def make_scene(
     esp = {"EFI/Linux/target.efi": signed_uki(directory, target_initrd(tokens["uki"], modules=loaded), authority)}
     disk = make_disk(directory / "disk.img", [
         Partition("esp", "vfat", esp), Partition("xbootldr", "ext4", {**entries, **kernels, **initrds}),
-    ], table)  # fmt: skip
+    ], table, sector_size=sector_size)  # fmt: skip
     policy = policy_text(
         anchors=["debian-ca.der", "test-ca.der"], cmdlines=[TARGET_CMDLINE, MEMTEST_CMDLINE],
         initrds=initrds.values(), kernels=[vmlinux_of(kernel), memtest.read_bytes()],

@@ -21,10 +21,13 @@ BASE_CMDLINE = "console=ttyS0 quiet"
 TARGET_CMDLINE = "console=ttyS0 quiet"
 # What the boot shim's kernel is, and the modules it needs, by how the disk is attached. Debian's cloud kernel has
 # ext4 and NVMe built in; AHCI and USB it has not at all.
+EVERY_FILE_SYSTEM = "virtio, every file system"
 SHIM_KERNELS = {
     "virtio": ("cloud", ("virtio_pci", "virtio_blk", "vfat")),
     "nvme": ("cloud", ("vfat",)),
     "ahci": ("", ("ahci", "vfat", "ext4")),
+    EVERY_FILE_SYSTEM: ("", ("virtio_pci", "virtio_blk", "vfat", "ext4", "xfs", "btrfs", "f2fs", "squashfs", "erofs",
+                             "isofs")),
     "usb": ("", ("xhci_pci", "usb_storage", "vfat", "ext4")),
 }
 

@@ -33,6 +33,17 @@ def test_a_disk_is_found_however_it_is_attached(scene: Scene, interface: str) ->
     assert {volume["device"].startswith(f"/dev/{NAMES[interface]}") for volume in outcome.report["volumes"]} == {True}
 
 
+def test_sectors_of_4096_bytes_serve_as_well(tmp_path_factory: pytest.TempPathFactory) -> None:
+    scene = make_scene(tmp_path_factory.mktemp("sectors"), sector_size=4096)
+    drive = f"file={scene.disk},format=raw,if=none,id=large,snapshot=on"
+    device = "virtio-blk-pci,drive=large,logical_block_size=4096,physical_block_size=4096"
+    outcome = boot(scene.shim(), cmdline=overrides({"boot.entry": IDS["uki"]}),
+                   extra=("-drive", drive, "-device", device))
+    check(outcome, scene, "uki")
+    assert outcome.report is not None
+    assert [volume["kind"] for volume in outcome.report["volumes"]] == ["esp", "xbootldr"]
+
+
 def test_an_mbr_serves_as_well(tmp_path_factory: pytest.TempPathFactory) -> None:
     scene = make_scene(tmp_path_factory.mktemp("mbr"), table="dos")
     outcome = boot(scene.shim(), scene.attached(), cmdline=overrides({"boot.entry": IDS["bls"]}))
