@@ -25,45 +25,50 @@ if TYPE_CHECKING:
     from shim.report import Attempt, Report
     from shim.ui.menu import Choice
 
+    Place = tuple[str, str, int | None]
+
 RESET_DELAY_LIMIT = 600.0
 
 
 class Boot:
     """One boot of one machine.
 
-    `failed` holds why an entry is not tried again by itself, by its id. `started_with` are the problems that came
-    before the disks. `left` is set when the machine was told
-    to go: on a real one nothing runs after that, on a recording one the flow ends.
+    `failed` holds why an entry is not tried again by itself, by where it stands (`place_of`). `started_with` are the problems that came
+    before the disks. `left` is set when the machine was told to go: on a real one nothing runs after that, on a
+    recording one the flow ends.
     """
 
     def __init__(self, machine: Machine, config: Config, report: Report) -> None:
         self.machine, self.config, self.report = machine, config, report
         self.volumes: dict[str, Volume] = {}
         self.trees: dict[str, Files] = {}
-        self.failed: dict[str, str] = {}
+        self.failed: dict[Place, str] = {}
         self.started_with = tuple(report.problems)
         self.left = False
 
     def run(self) -> None:
         """Boot, or end in a reset or power-off. Returns only where leaving is recorded instead of done."""
-        delay = self.config.boot.reset_delay
+        delay, asked = self.config.boot.reset_delay, False
         while not self.left:
-            found = self.find()
-            self.act(found, self.offer(found, self.menu_timeout(found)))
+            found = self.find(0.0 if asked else self.config.boot.wait)
+            choice = self.offer(found, None if asked else self.menu_timeout(found))
+            asked = wants_scan(choice)
+            if asked:
+                continue
+            self.act(found, choice)
             if self.left:
                 return None
             if self.config.boot.on_failure == "off":
                 return self.leave(ChoiceKind.OFF)
-            if self.config.boot.on_failure == "menu":
-                self.stay_in_menu(found)
-            if not self.left:
+            asked = self.config.boot.on_failure == "menu" and self.stay_in_menu(found)
+            if not self.left and not asked:
                 self.pause_before_reset(delay)
                 delay = min(delay * 2, RESET_DELAY_LIMIT)
         return None
 
-    def find(self) -> EntryList:
-        """Discover and read until an entry can be tried, or no device has come for `boot.wait` seconds."""
-        deadline = self.machine.clock.now() + self.config.boot.wait
+    def find(self, seconds: float) -> EntryList:
+        """Discover and read until an entry can be tried, or no device has come for `seconds`."""
+        deadline = self.machine.clock.now() + seconds
         while True:
             self.discover()
             with self.report.stage("entries"):
@@ -81,6 +86,7 @@ class Boot:
             self.report.problems = [*self.started_with, *found.problems]
             same = {name for name, volume in self.volumes.items() if before.get(name) == volume}
             self.trees = {name: tree for name, tree in self.trees.items() if name in same}
+            self.failed = {place: why for place, why in self.failed.items() if place[0] in same}
             for volume in found.volumes:
                 if volume.fstype is not None and volume.name not in self.trees:
                     self.mount(volume)
@@ -107,7 +113,7 @@ class Boot:
         return any(entry.default for entry in ready) if self.config.boot.entry else bool(ready)
 
     def is_tried(self, entry: Entry) -> bool:
-        return entry.hidden is None and entry.id not in self.failed
+        return entry.hidden is None and place_of(entry) not in self.failed
 
     def menu_timeout(self, found: EntryList) -> float:
         """Return how long the menu is shown before the first entry is tried: the configuration, else the disk."""
@@ -119,33 +125,37 @@ class Boot:
         if timeout is not None and timeout <= 0:
             return None
         with self.report.stage("choose"):
-            options = MenuOptions(timeout=timeout, edit=self.config.boot.edit, failed=dict(self.failed))
+            failed = {entry.id: self.failed[place_of(entry)] for entry in found.entries if place_of(entry) in self.failed}
+            options = MenuOptions(timeout=timeout, edit=self.config.boot.edit, failed=failed)
             return choose(found.entries, self.machine.console, self.machine.clock, options)
 
     def act(self, found: EntryList, choice: Choice | None) -> None:
         """Do what was chosen, then try what is left in order."""
-        if choice is not None and choice.kind is not ChoiceKind.BOOT:
-            return self.leave(choice.kind)
-        if choice is not None and choice.entry is not None:
-            self.try_entry(choice.entry if choice.cmdline is None else edited(choice.entry, choice.cmdline))
+        if choice is not None:
+            self.obey(choice)
         for entry in found.entries:
             if self.left:
                 break
             if self.is_tried(entry):
                 self.try_entry(entry)
-        return None
 
-    def stay_in_menu(self, found: EntryList) -> None:
-        """Let a person choose as often as it takes; end when nobody is there."""
+    def obey(self, choice: Choice) -> None:
+        """Leave, or try the chosen entry."""
+        if choice.entry is not None:
+            self.try_entry(choice.entry if choice.cmdline is None else edited(choice.entry, choice.cmdline))
+        elif choice.kind in (ChoiceKind.RESET, ChoiceKind.OFF):
+            self.leave(choice.kind)
+
+    def stay_in_menu(self, found: EntryList) -> bool:
+        """Let a person choose as often as it takes; end when nobody is there. True when the disks are to be scanned."""
         while not self.left:
             choice = self.offer(found, None)
             if choice is None:
-                return None
-            if choice.kind is not ChoiceKind.BOOT:
-                return self.leave(choice.kind)
-            if choice.entry is not None:
-                self.try_entry(choice.entry if choice.cmdline is None else edited(choice.entry, choice.cmdline))
-        return None
+                return False
+            if wants_scan(choice):
+                return True
+            self.obey(choice)
+        return False
 
     def pause_before_reset(self, delay: float) -> None:
         """Wait for a device that could help; reset when none comes."""
@@ -173,8 +183,8 @@ class Boot:
             if isinstance(problem, VerifyError):
                 attempt.judged(problem.verdicts)
             attempt.error = str(problem)
-            self.failed[entry.id] = f"{attempt.stage}: {problem}"
-            self.say(f"{entry.id} failed in {self.failed[entry.id]}")
+            self.failed[place_of(entry)] = f"{attempt.stage}: {problem}"
+            self.say(f"{entry.id} failed in {attempt.stage}: {problem}")
             if candidate is not None:
                 release(artifacts_of(candidate))
 
@@ -227,6 +237,15 @@ def let_go(planned: SegmentsPlan | FilePlan) -> None:
         for blob in (planned.kernel, planned.initrd):
             if blob is not None:
                 blob.close()
+
+
+def place_of(entry: Entry) -> Place:
+    """Return where an entry comes from: its id may be another one when other disks have come."""
+    return entry.volume, entry.source, entry.profile
+
+
+def wants_scan(choice: Choice | None) -> bool:
+    return choice is not None and choice.kind is ChoiceKind.SCAN
 
 
 def edited(entry: Entry, cmdline: str) -> Entry:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PAGE_LINES = 15
 DETAIL_LINES = 21
 KEYS_BETWEEN_DRAWS = 64
-HELP = "Number or arrows, Enter boots, {edit}i details, r reboots, p powers off"
+HELP = "Arrows, Enter boots, {edit}i details, s scans, r reboots, p powers off"
 EDIT_HELP = "Enter boots, Escape goes back."
 
 
@@ -33,6 +33,7 @@ class ChoiceKind(Enum):
     """What a person wants the machine to do."""
 
     BOOT = "boot"
+    SCAN = "scan"
     RESET = "reset"
     OFF = "off"
 
@@ -184,6 +185,10 @@ class Menu:
         self.screen.forget()
         return None
 
+    def scan(self) -> Choice | None:
+        """Have the disks looked at again: one was plugged in."""
+        return Choice(kind=ChoiceKind.SCAN)
+
     def reset(self) -> Choice | None:
         return Choice(kind=ChoiceKind.RESET)
 
@@ -254,6 +259,7 @@ COMMANDS = {
     "enter": Menu.boot,
     "e": Menu.edit,
     "i": Menu.show,
+    "s": Menu.scan,
     "r": Menu.reset,
     "p": Menu.off,
     "ctrl-l": Menu.redraw,

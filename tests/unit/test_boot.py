@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.builders.uki import make_uki
 from tests.builders.world import INITRD, Disk, World, bls, memtest, policy
 
 pytestmark = pytest.mark.tools
+ReadKey = Callable[[float | None], str | None]
 
 
 @pytest.fixture(scope="session")
@@ -244,6 +246,43 @@ def test_a_person_may_try_a_failed_entry_again_and_it_is_judged_again(superblock
     assert world.tried == [("one.conf", "verify")] * 3
     assert world.machine.blobs.held == []
     assert world.calls[-1] == "reboot: reset"
+
+
+def test_a_disk_that_was_plugged_in_is_found_by_scanning_from_the_menu(superblock: bytes) -> None:
+    """When the menu is shown before anything was tried, and when nothing could be booted."""
+    for config, tried in ((MENU, []), (MENU.replace("timeout = 5", "timeout = 0"), [("one.conf", "verify")])):
+        world = World(superblock, config, ["s", "enter"]).plug("vda", bls("one", one=b"MZ"))
+        read_key = world.machine.console.read_key
+
+        def plug_then_say(seconds: float | None, world: World = world, read_key: ReadKey = read_key) -> str | None:
+            key = read_key(seconds)
+            if key == "s":
+                world.plug("vdb", bls("two"))
+            return key
+
+        world.machine.console.read_key = plug_then_say  # type: ignore[method-assign]
+        world.boot()
+        assert world.tried == [*tried, ("two.conf", None)]
+
+
+def test_another_disk_under_the_same_name_is_tried_anew(superblock: bytes) -> None:
+    """The entry has the same id, and the one that failed is gone."""
+    other = superblock[: 1024 + 0x68] + bytes(range(16)) + superblock[1024 + 0x78 :]  # s_uuid
+    world = World(superblock, RESET).plug("vda", bls("one", one=b"MZ"))
+
+    def swap() -> None:
+        world.machine.devices.images["vda"] = other
+        world.machine.mounts.trees["vda"] = MemoryFiles(bls("one"))
+
+    world.machine.devices.later(3.0, swap)
+    world.boot()
+    assert world.tried == [("one.conf", "verify"), ("one.conf", None)]
+
+
+def test_a_later_disk_with_the_same_entry_is_tried_after_the_first_failed(superblock: bytes) -> None:
+    """It stands before the other now, and goes by the id that failed."""
+    world = World(superblock, RESET).plug("vdb", bls("one", one=b"MZ")).plug_later(3.0, "vda", bls("one")).boot()
+    assert world.tried == [("one.conf", "verify"), ("one.conf", None)]
 
 
 def test_nobody_at_the_menu_ends_in_a_reset(superblock: bytes) -> None:
