@@ -33,9 +33,9 @@ RESET_DELAY_LIMIT = 600.0
 class Boot:
     """One boot of one machine.
 
-    `failed` holds why an entry is not tried again by itself, by where it stands (`place_of`). `started_with` are the problems that came
-    before the disks. `left` is set when the machine was told to go: on a real one nothing runs after that, on a
-    recording one the flow ends.
+    `failed` holds why an entry is not tried again by itself, by where it stands (`place_of`). `started_with` are the
+    problems that came before the disks. `left` is set when the machine was told to go: on a real one nothing runs
+    after that, on a recording one the flow ends.
     """
 
     def __init__(self, machine: Machine, config: Config, report: Report) -> None:
@@ -125,7 +125,8 @@ class Boot:
         if timeout is not None and timeout <= 0:
             return None
         with self.report.stage("choose"):
-            failed = {entry.id: self.failed[place_of(entry)] for entry in found.entries if place_of(entry) in self.failed}
+            places = {entry.id: place_of(entry) for entry in found.entries}
+            failed = {name: self.failed[place] for name, place in places.items() if place in self.failed}
             options = MenuOptions(timeout=timeout, edit=self.config.boot.edit, failed=failed)
             return choose(found.entries, self.machine.console, self.machine.clock, options)
 
