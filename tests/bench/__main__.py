@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     show_times(runs)
     show_stages(runs)
     OUTPUT.write_text(json.dumps(as_json(about, sizes, runs), indent=2) + "\n")
-    print(f"\neverything is in {OUTPUT.relative_to(ROOT)}")
+    print(f"\neverything is in {OUTPUT}")
     return 0
 
 

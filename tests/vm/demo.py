@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     """Run the demo; return its exit status."""
     given = dict(word.split("=", 1) for word in arguments if "=" in word)
     engine, entry = given.get("ENGINE", "auto"), given.get("ENTRY", "bls")
-    if engine not in ENGINES or entry not in IDS or len(given) != len(arguments):
+    if engine not in ENGINES or entry not in IDS or len(given) != len(arguments) or set(given) - {"ENGINE", "ENTRY"}:
         print(f"usage: demo ENGINE={'|'.join(ENGINES)} ENTRY={'|'.join(IDS)}", file=sys.stderr)
         return 2
     started = time.monotonic()

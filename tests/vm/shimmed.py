@@ -87,8 +87,9 @@ def digests(items: Iterable[bytes]) -> list[str]:
 
 
 def make_shim(
-    directory: Path, config: str, files: dict[str, bytes], *, interface: str = "virtio", compress: str = "none"
-) -> Shim:
+    directory: Path, config: str, files: dict[str, bytes], *, interface: str = "virtio", compress: str = "none",
+    more_modules: Sequence[str] = (),
+) -> Shim:  # fmt: skip
     """Build the initramfs as a user does, for a disk attached in this way."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -98,7 +99,7 @@ def make_shim(
     kernel = debian.kernel(flavour)
     output = directory / "initramfs"
     command = ["build", "--config", str(directory / "config.toml"), "--output", str(output), "--compress", compress,
-               "--kernel-modules", str(kernel.modules), *(f"--module={name}" for name in modules)]
+               "--kernel-modules", str(kernel.modules), *(f"--module={name}" for name in (*modules, *more_modules))]
     if bootshim(command) != 0:
         raise RuntimeError(f"bootshim {' '.join(command)}")
     return Shim(kernel.image, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,9 @@ POLICY = policy_text(anchors=["ca.der"], cmdlines=[TARGET_CMDLINE], initrds=[INI
 REGIONS = ("kernel", "initrd.0", "report", "boot_params")
 
 
-def shim_with(directory: Path, config: str, interface: str = "virtio") -> Shim:
-    return make_shim(directory / "shim", config, {"ca.der": debian_ca().read_bytes()}, interface=interface)
+def shim_with(directory: Path, config: str, interface: str = "virtio", more_modules: Sequence[str] = ()) -> Shim:
+    return make_shim(directory / "shim", config, {"ca.der": debian_ca().read_bytes()}, interface=interface,
+                     more_modules=more_modules)
 
 
 def one_entry(directory: Path) -> Path:
@@ -88,6 +90,18 @@ def test_without_a_console_that_anybody_uses_it_ends_in_a_reset(tmp_path: Path) 
     outcome = boot(shim_with(tmp_path, config))
     assert outcome.ended == "reset"
     assert "nothing was booted: reset in 1 s unless a disk comes" in outcome.serial
+
+
+@pytest.mark.parametrize("engine", ["load", "file"])
+def test_a_watchdog_is_armed_for_a_second_kernel_that_hangs(tmp_path: Path, engine: str) -> None:
+    """It runs on across the jump; it must not expire before the target had its time."""
+    shim = shim_with(tmp_path, config_text(POLICY, engine=engine), "ahci", ["i6300esb"])
+    outcome = boot(shim, Disk(path=one_entry(tmp_path), interface="ahci"),
+                   extra=("-device", "i6300esb", "-action", "watchdog=shutdown"))
+    assert outcome.facts is not None
+    assert outcome.facts.token == TOKEN
+    assert outcome.report is not None
+    assert "watchdog armed for 300 s" in outcome.report["notes"]
 
 
 @pytest.mark.parametrize("engine", ["load", "file"])
