@@ -11,11 +11,10 @@ import argparse
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from initramfs.sources import HERE, cached, fetch_source, read_lock
+from initramfs.sources import HERE, cached, fetch_source, read_lock, unpack
 from shim.errors import ShimError, SystemError_
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def build_cpython() -> Path:
 def _build_cpython(work: Path) -> None:
     pinned = read_lock()["cpython"]
     print(f"building CPython {pinned.version}, static: some minutes, once", file=sys.stderr)
-    source = _unpack(fetch_source(pinned), work / "source")
+    source = unpack(fetch_source(pinned), work / "source")
     (source / "Modules/Setup.local").write_bytes((HERE / "Setup.local").read_bytes())
     flags = " ".join((*SIZE_FLAGS, f"-ffile-prefix-map={source}=.", "-fwrapv"))
     _run(["./configure", *CONFIGURE, f"CFLAGS={flags}", "OPT=-DNDEBUG"], source)
@@ -69,7 +68,7 @@ def _build_cpython(work: Path) -> None:
 
 
 def _build_cffi(work: Path) -> None:
-    source = _unpack(fetch_source(read_lock()["cffi"]), work / "source")
+    source = unpack(fetch_source(read_lock()["cffi"]), work / "source")
     cpython = build_cpython()
     _run(["gcc", *OBJECT_FLAGS, *_include_flags(cpython), f"-ffile-prefix-map={source}=.", "-c",
           "-o", str(work / "_cffi_backend.o"), "src/c/_cffi_backend.c"], source)
@@ -130,15 +129,6 @@ def _inputs_of_init() -> bytes:
 
 def _compiler_version() -> str:
     return _run(["gcc", "-dumpfullversion"], HERE).strip()
-
-
-def _unpack(archive: Path, target: Path) -> Path:
-    with tarfile.open(archive) as stream:
-        stream.extractall(target, filter="data")
-    folders = list(target.iterdir())
-    if len(folders) != 1:
-        raise ShimError("the archive does not hold one folder", file=archive.name)
-    return folders[0]
 
 
 def _remove_tree(path: Path) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tarfile
 from pathlib import Path
 
 from initramfs.pack import find_modules
-from initramfs.sources import Pinned, cached, fetch_source, read_lock
+from initramfs.sources import Pinned, cached, fetch_source, read_lock, unpack
 from shim.formats.cpio import CpioEntry, build_cpio
 from tests.builders import debian
 
@@ -43,9 +42,7 @@ def peer_initramfs(engine: str, modules: tuple[str, ...] = ()) -> bytes:
 
 
 def _build_kexec(work: Path) -> None:
-    with tarfile.open(fetch_source(kexec_tools())) as stream:
-        stream.extractall(work, filter="data")
-    source, = work.glob("kexec-tools-*")
+    source = unpack(fetch_source(kexec_tools()), work / "source")
     for command in (["./configure", *CONFIGURE], ["make", f"-j{os.cpu_count() or 1}", "build/sbin/kexec"],
                     ["strip", "--strip-all", "build/sbin/kexec"]):
         done = subprocess.run(command, cwd=source, stdin=subprocess.DEVNULL, capture_output=True, text=True,
