@@ -10,6 +10,7 @@ import argparse
 import importlib
 import os
 import sys
+from importlib.metadata import version
 
 from shim.errors import ShimError
 
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Look at boot entries, verify kernels, build the boot shim's initramfs and try it in QEMU.",
         epilog=EPILOG,
     )
+    parser.add_argument("--version", action="version", version=f"bootshim {version('bootshim')}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         module = importlib.import_module(f"shim.cli.{verb}")

@@ -2,6 +2,8 @@
 
 The kernel is the boot shim's own, the one that the firmware would start. The disk is not written. The machine is
 ended when the expected text has come, when it switches itself off or resets, or when the time is over.
+
+KVM is used where it carries this kernel, which is tried once, else emulation; BOOTSHIM_ACCEL=kvm or tcg overrides that.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ kexec_enter_virtual_mode).
 
 from __future__ import annotations
 
-from shim.errors import FetchError
 from shim.formats.bootparams import EFI_LOADER_SIGNATURE_64, EFI_MEMORY_DESCRIPTOR, EFI_SETUP_DATA
+from shim.load.attributes import parse_number, read_number, read_text
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from shim.ports import Files
 
 DIRECTORY = "/sys/firmware/efi"
-ATTRIBUTE_SIZE_MAX = 4096
 REGIONS_MAX = 1024
 
 
@@ -38,7 +37,7 @@ def read_efi(facts: Files, running: dict[str, Any]) -> EfiHandover | None:
     if running["efi_loader_signature"] != EFI_LOADER_SIGNATURE_64:
         return None
     names = [name for name in facts.names(f"{DIRECTORY}/runtime-map") or () if name.isdigit()]
-    vendor, tables = _number(facts, f"{DIRECTORY}/fw_vendor"), _number(facts, f"{DIRECTORY}/config_table")
+    vendor, tables = read_number(facts, f"{DIRECTORY}/fw_vendor"), read_number(facts, f"{DIRECTORY}/config_table")
     if not names or len(names) > REGIONS_MAX or vendor is None or tables is None:
         return None
     rows = [_descriptor(facts, name) for name in sorted(names, key=int)]
@@ -50,7 +49,7 @@ def read_efi(facts: Files, running: dict[str, Any]) -> EfiHandover | None:
 
 def _descriptor(facts: Files, name: str) -> bytes | None:
     fields = ("type", "phys_addr", "virt_addr", "num_pages", "attribute")
-    values = {field: _number(facts, f"{DIRECTORY}/runtime-map/{name}/{field}") for field in fields}
+    values = {field: read_number(facts, f"{DIRECTORY}/runtime-map/{name}/{field}") for field in fields}
     if any(value is None or value >= 1 << 64 for value in values.values()):
         return None
     return EFI_MEMORY_DESCRIPTOR.build(**values)
@@ -58,26 +57,8 @@ def _descriptor(facts: Files, name: str) -> bytes | None:
 
 def _smbios(facts: Files) -> int:
     """Return where the SMBIOS 2 entry point is, 0 where the firmware has none."""
-    for line in _text(facts, f"{DIRECTORY}/systab").splitlines():
+    for line in read_text(facts, f"{DIRECTORY}/systab").splitlines():
         name, _, value = line.partition("=")
         if name == "SMBIOS":
-            return _parse(value) or 0
+            return parse_number(value) or 0
     return 0
-
-
-def _number(facts: Files, path: str) -> int | None:
-    return _parse(_text(facts, path))
-
-
-def _parse(text: str) -> int | None:
-    try:
-        return int(text, 0)
-    except ValueError:
-        return None
-
-
-def _text(facts: Files, path: str) -> str:
-    try:
-        return facts.read(path, ATTRIBUTE_SIZE_MAX).decode("ascii", "replace").strip()
-    except FetchError:
-        return ""

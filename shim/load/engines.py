@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shim.errors import FetchError, LoadError
 from shim.formats.bootparams import BOOT_PARAMS, SECURE_BOOT_ENABLED, SIZE
+from shim.load.attributes import read_text
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 LOCKDOWN = "/sys/kernel/security/lockdown"
 DISABLED = "/proc/sys/kernel/kexec_load_disabled"
 RUNNING = "/sys/kernel/boot_params/data"
-ATTRIBUTE_SIZE_MAX = 4096
 ENGINES = ("auto", "load", "file")
 
 
@@ -29,9 +29,9 @@ def choose_engine(wanted: str, layout: KernelLayout, facts: Files) -> Choice:
     """Return the engine. Raises LoadError when none can take this kernel on this machine."""
     if wanted not in ENGINES:
         raise LoadError("no such engine", known=" ".join(ENGINES), found=wanted)
-    if _text(facts, DISABLED) == "1":
+    if read_text(facts, DISABLED) == "1":
         raise LoadError("kexec is disabled until the next reset (kexec_load_disabled)", path=DISABLED)
-    lockdown = lockdown_of(_text(facts, LOCKDOWN))
+    lockdown = lockdown_of(read_text(facts, LOCKDOWN))
     if wanted == "file" and not layout.kexec_file:
         raise LoadError("kexec_file_load cannot take this kernel", format=layout.format,
                         relocatable=layout.request.fixed is None)
@@ -69,10 +69,3 @@ def lockdown_of(text: str) -> str:
     """Return the mode in brackets of /sys/kernel/security/lockdown; none where there is no such file."""
     inside = text.partition("[")[2].partition("]")[0]
     return inside or "none"
-
-
-def _text(facts: Files, path: str) -> str:
-    try:
-        return facts.read(path, ATTRIBUTE_SIZE_MAX).decode("ascii", "replace").strip()
-    except FetchError:
-        return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from shim.errors import FetchError, FormatError
 from shim.formats.bootparams import BOOT_PARAMS
 from shim.formats.fadt import parse_reset_register
+from shim.load.attributes import read_text
 from shim.purgatory import PurgatoryFlag
 
 TYPE_CHECKING = False
@@ -41,20 +42,13 @@ def text_screen(running: bytes) -> PurgatoryFlag:
 
 def _serial_port(facts: Files) -> int:
     """Return the I/O port of the serial console, 0 when the running kernel has none."""
-    for name in _text(facts, ACTIVE).split():
+    for name in read_text(facts, ACTIVE).split():
         if not name.startswith("ttyS"):
             continue
         try:
-            port = int(_text(facts, f"/sys/class/tty/{name}/port"), 16)
+            port = int(read_text(facts, f"/sys/class/tty/{name}/port"), 16)
         except ValueError:
             port = FIRST_SERIAL if name == "ttyS0" else 0
         if 0 < port <= 0xFFFF:
             return port
     return 0
-
-
-def _text(facts: Files, path: str) -> str:
-    try:
-        return facts.read(path, SIZE_MAX).decode("ascii", "replace").strip()
-    except FetchError:
-        return ""

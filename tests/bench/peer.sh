@@ -1,12 +1,5 @@
-#!/bin/busybox sh
 # kexec-tools as a boot loader, and nothing that it does not need: one disk, one entry, no judgement of anything.
 # @ENGINE@ is -c (kexec_load) or -s (kexec_file_load).
-export PATH=/bin
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs dev /dev
-for module in /lib/modules/*.ko; do insmod "$module"; done
 until [ -b /dev/vda2 ]; do usleep 10000; done
 mount -t ext4 -o ro,noload,nosuid,nodev,noexec /dev/vda2 /mnt
 

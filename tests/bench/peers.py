@@ -6,15 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
-from initramfs.pack import find_modules
 from initramfs.sources import Pinned, cached, fetch_source, read_lock, unpack
-from shim.formats.cpio import CpioEntry, build_cpio
 from tests.builders import debian
+from tests.builders.busybox import busybox_initramfs
 
 HERE = Path(__file__).parent
 CONFIGURE = ("LDFLAGS=-static", "CFLAGS=-Os -g0", "--without-zlib", "--without-lzma", "--without-zstd", "--without-xen")
-DIRECTORIES = ("bin", "dev", "lib", "lib/modules", "mnt", "proc", "sys")
-CONSOLE = (5, 1)
 
 
 def kexec_tools() -> Pinned:
@@ -30,15 +27,7 @@ def build_kexec() -> bytes:
 def peer_initramfs(engine: str, modules: tuple[str, ...] = ()) -> bytes:
     """Return the archive, not compressed. `engine` is load or file, as the boot shim's configuration has it."""
     script = (HERE / "peer.sh").read_text().replace("@ENGINE@", {"load": "-c", "file": "-s"}[engine])
-    files = {"init": script.encode(), "bin/kexec": build_kexec(),
-             "bin/busybox": (debian.package("busybox-static") / "bin/busybox").read_bytes()}
-    baked = find_modules(debian.kernel().modules, modules) if modules else []
-    return build_cpio([
-        *(CpioEntry.directory(path) for path in DIRECTORIES),
-        CpioEntry.node("dev/console", *CONSOLE),
-        *(CpioEntry.file(path, data, 0o755) for path, data in files.items()),
-        *(CpioEntry.file(f"lib/modules/{number:02}-{name}.ko", data) for number, (name, data) in enumerate(baked)),
-    ])  # fmt: skip
+    return busybox_initramfs(script, debian.kernel(), modules, {"kexec": build_kexec()})
 
 
 def _build_kexec(work: Path) -> None:

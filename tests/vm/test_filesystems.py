@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import pytest
 
-from initramfs.pack import find_modules
 from shim.cli.qemu import MachineSpec
-from shim.formats.cpio import CpioEntry, build_cpio
 from tests.builders import debian
+from tests.builders.busybox import busybox_initramfs
 from tests.builders.disk import FILE_SYSTEMS, Partition, make_disk
 from tests.builders.filesystems import run
 from tests.builders.target import make_token, target_initrd
@@ -33,13 +32,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.xdist_group("filesystems")]
 JOURNALS = ("ext3", "ext4", "xfs", "btrfs", "f2fs")
 GOOD = "ext4"
 # Mount what has a journal, change something that is in it for certain, and cut the power.
-CRASH = """#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t devtmpfs dev /dev
-for module in /lib/modules/*.ko; do insmod "$module"; done
-until [ -b /dev/vda@LAST@ ]; do usleep 10000; done
+CRASH = """until [ -b /dev/vda@LAST@ ]; do usleep 10000; done
 @MOUNTS@
 sync
 for number in @NUMBERS@; do
@@ -87,14 +80,8 @@ def crash(disk: Path, directory: Path) -> None:
                        f"/mnt/{number_of(kind)}" for kind in JOURNALS)
     script = CRASH.replace("@MOUNTS@", mounts).replace("@NUMBERS@", " ".join(map(str, numbers)))
     script = script.replace("@LAST@", str(len(FILE_SYSTEMS)))
-    modules = find_modules(kernel.modules, ["virtio_pci", "virtio_blk", *JOURNALS[1:]])
     initrd = directory / "crash.initrd"
-    initrd.write_bytes(build_cpio([
-        *(CpioEntry.directory(path) for path in ("bin", "dev", "lib", "lib/modules", "mnt", "proc")),
-        CpioEntry.node("dev/console", 5, 1), CpioEntry.file("init", script.encode(), 0o755),
-        CpioEntry.file("bin/busybox", (debian.package("busybox-static") / "bin/busybox").read_bytes(), 0o755),
-        *(CpioEntry.file(f"lib/modules/{number:02}-{name}.ko", data) for number, (name, data) in enumerate(modules)),
-    ]))  # fmt: skip
+    initrd.write_bytes(busybox_initramfs(script, kernel, ["virtio_pci", "virtio_blk", *JOURNALS[1:]]))
     outcome = boot_spec(MachineSpec(kernel=kernel.image, initramfs=initrd, cmdline=BASE_CMDLINE, extra=writable(disk)))
     assert "crash: now" in outcome.serial
     assert "crash: failed" not in outcome.serial
