@@ -9,7 +9,8 @@ from __future__ import annotations
 from shim.errors import ConfigError
 from shim.formats.toml_lines import line_of
 from shim.values import Value
-from shim.verify.policy import Policy, parse_policy
+from shim.verify.policy import Policy
+from shim.verify.policy_file import parse_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from shim.model import Role, Verdict
 from shim.report import verdict_json
 from shim.verify import judge_piece
 from shim.verify.piece import Piece
-from shim.verify.policy import Policy, parse_policy
+from shim.verify.policy import Policy
+from shim.verify.policy_file import parse_policy
 from shim.verify.revoked import parse_revoked
 
 HELP = "say whether a file is trusted, and why"

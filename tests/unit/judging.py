@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from shim.model import Role, Verdict
 from shim.verify import judge_piece
 from shim.verify.piece import Piece
-from shim.verify.policy import Policy, parse_policy
+from shim.verify.policy import Policy
+from shim.verify.policy_file import parse_policy
 from tests.builders.signing import Identity
 
 

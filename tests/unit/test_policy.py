@@ -12,7 +12,8 @@ from shim.errors import ConfigError, VerifyError
 from shim.model import Artifact, Candidate, Entry, FileRef, Role, Verified
 from shim.system.blobs import MemoryBlobs
 from shim.verify import verify
-from shim.verify.policy import Policy, parse_policy
+from shim.verify.policy import Policy
+from shim.verify.policy_file import parse_policy
 from tests.builders.signing import Identity, Signing, identity, key, signed_pe, small_pe
 from tests.unit.judging import policy
 
