@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.builders.debian import kernel, package
 from tests.builders.keys import KeyFiles
 
 SUITE = "trixie"  # the first that has ukify; plain Python
 STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+ADDON_STUB = STUB.replace("linuxx64", "addonx64")
 OS_RELEASE = 'ID=bootshim-target\nPRETTY_NAME="The target"\nVERSION_ID=1\n'
 
 
-def make_uki(output: Path, linux: Path, initrds: Sequence[Path], cmdline: str, os_release: str = OS_RELEASE) -> Path:
-    """Make a UKI around systemd's stub."""
-    ukify = package("systemd-ukify", suite=SUITE) / "usr/bin/ukify"
-    stub = package("systemd-boot-efi", suite=SUITE) / STUB
-    command = [
-        sys.executable, str(ukify), "build", "--stub", str(stub), "--linux", str(linux), "--cmdline", cmdline,
-        "--os-release", os_release, "--output", str(output),
-    ]  # fmt: skip
-    _run([*command, *(word for initrd in initrds for word in ("--initrd", str(initrd)))])
+def ukify(*arguments: str, stub: str = STUB) -> None:
+    """Run `ukify build`."""
+    program = package("systemd-ukify", suite=SUITE) / "usr/bin/ukify"
+    _run([sys.executable, str(program), "build", "--stub", str(package("systemd-boot-efi", suite=SUITE) / stub),
+          *arguments])
+
+
+def make_uki(
+    output: Path, linux: Path, initrds: Sequence[Path], cmdline: str, os_release: str = OS_RELEASE,
+    profiles: Mapping[str, str] = MappingProxyType({}), more: Sequence[str] = (),
+) -> Path:  # fmt: skip
+    """Make a UKI around systemd's stub. `profiles` are more profiles: their command lines by their IDs."""
+    with tempfile.TemporaryDirectory() as folder:
+        joined: list[str] = ["--profile", "ID=main\nTITLE=Main"] if profiles else []
+        for number, (name, own) in enumerate(profiles.items()):
+            ukify("--profile", f"ID={name}\nTITLE=Mode {name}", "--cmdline", own, "--output", f"{folder}/{number}",
+                  stub=ADDON_STUB)
+            joined += ["--join-profile", f"{folder}/{number}"]
+        ukify("--linux", str(linux), "--cmdline", cmdline, "--os-release", os_release, "--output", str(output),
+              *(word for initrd in initrds for word in ("--initrd", str(initrd))), *joined, *more)
     return output
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,21 +16,11 @@ from shim.report import entry_json
 from shim.system.files import TreeFiles
 from tests.builders import debian
 from tests.builders.bootctl import bootctl_list, newer_bootctl
-from tests.builders.uki import STUB, SUITE
+from tests.builders.uki import make_uki, ukify
 from tests.unit.hostile import mutations, survives
 
 pytestmark = pytest.mark.tools
 OS_RELEASE = 'ID=target\nPRETTY_NAME="The target"\nVERSION_ID=12\nIMAGE_VERSION=7\n'
-
-
-ADDON_STUB = STUB.replace("linuxx64", "addonx64")
-
-
-def ukify(*arguments: str, stub_path: str = STUB) -> None:
-    program = debian.package("systemd-ukify", suite=SUITE) / "usr/bin/ukify"
-    stub = debian.package("systemd-boot-efi", suite=SUITE) / stub_path
-    subprocess.run([sys.executable, str(program), "build", "--stub", str(stub), *arguments], check=True,
-                   capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +28,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A UKI of three profiles around Debian's kernel."""
     work = tmp_path_factory.mktemp("uki")
     Path(work, "initrd").write_bytes(b"070701initrd")
-    joined = []
-    for number, (name, cmdline) in enumerate((("safe", "single"), ("factory", "reset"))):
-        ukify("--profile", f"ID={name}\nTITLE=Mode {name}", "--cmdline", cmdline, "--output", f"{work}/{number}.efi",
-              stub_path=ADDON_STUB)
-        joined += ["--join-profile", f"{work}/{number}.efi"]
     Path(work, "EFI/Linux").mkdir(parents=True)
     output = work / "EFI/Linux/target+3-1.efi"
-    ukify("--linux", str(debian.kernel().image), "--initrd", f"{work}/initrd", "--cmdline", "root=/dev/vda2 quiet",
-          "--os-release", OS_RELEASE, "--uname", "6.1.0", "--profile", "ID=main\nTITLE=Main", *joined,
-          "--output", str(output))
+    make_uki(output, debian.kernel().image, [work / "initrd"], "root=/dev/vda2 quiet", OS_RELEASE,
+             {"safe": "single", "factory": "reset"}, ["--uname", "6.1.0"])
     return output
 
 
