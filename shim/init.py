@@ -29,7 +29,7 @@ def main() -> None:
             report.problems.extend(machine.open_console(config.console.devices))
         report.configured(config)
         Boot(machine, config, report).run()
-    except Exception as problem:
+    except Exception as problem:  # PID 1 must not end: whatever it was is told, and the machine is reset
         last_resort(machine, problem)
     machine.power.reset()
 

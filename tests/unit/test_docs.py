@@ -73,6 +73,18 @@ def test_every_target_that_is_named_is_there(page: Path) -> None:
     assert set(re.findall(r"`make ([a-z]+)", page.read_text())) <= targets
 
 
+def test_what_the_manual_for_developers_names_is_there() -> None:
+    text = (ROOT / "docs/development.md").read_text()
+    for name in re.findall(r"`((?:shim|initramfs|tests)/[a-z_/.]+)`", text):
+        assert (ROOT / name).exists(), name
+    for table, path in re.findall(r"`([A-Z]+)` in `([a-z_/.]+)`", text):
+        assert re.search(rf"^{table}\b.*=", (ROOT / path).read_text(), re.MULTILINE), (table, path)
+    sources = [path for folder in ("shim", "initramfs", "tests") for path in (ROOT / folder).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in sources)
+    for variable in re.findall(r"`(BOOTSHIM_\w+)`", text):
+        assert f'"{variable}"' in code, variable
+
+
 def test_every_verb_is_in_readme() -> None:
     text = (ROOT / "README.md").read_text()
     for verb in VERBS:

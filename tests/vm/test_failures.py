@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from shim.cli.qemu import Disk, MachineSpec, Qemu
 from tests.builders import debian
-from tests.builders.disk import Partition, make_disk
+from tests.builders.disk import Partition, make_disk, make_volume
 from tests.builders.target import make_token, target_initrd
 from tests.vm.scene import bls
 from tests.vm.shimmed import (
@@ -111,6 +112,26 @@ def test_a_kernel_that_is_locked_down_is_told(tmp_path: Path, engine: str) -> No
                    cmdline="lockdown=integrity")
     assert outcome.ended == "reset"
     assert "target.conf failed in load: the running kernel is locked down, or kexec was disabled" in outcome.serial
+
+
+def test_damaged_file_systems_cost_only_themselves(tmp_path: Path) -> None:
+    """Both have their superblock, so that they are mounted or tried to be; behind it there is only noise."""
+    noise = random.Random(28).randbytes(1 << 16)
+    parts = []
+    for kind in ("vfat", "ext4"):
+        files = {"EFI/Linux/a.efi": b"x" * 5000, "loader/entries/lost.conf": bls("/vmlinuz", "/initrd")}
+        image = bytearray(make_volume(tmp_path / kind, Partition("esp", kind, files)).read_bytes())
+        for at in range(4096, len(image) - len(noise), 3 * len(noise) // 2):
+            image[at : at + len(noise)] = noise
+        parts.append(Partition("esp" if kind == "vfat" else "xbootldr", raw=bytes(image)))
+    damaged = make_disk(tmp_path / "damaged.img", parts)
+    outcome = boot(shim_with(tmp_path, config_text(POLICY)), Disk(path=damaged), Disk(path=one_entry(tmp_path)))
+    assert outcome.facts is not None
+    assert outcome.facts.token == TOKEN
+    assert outcome.report is not None
+    seen = {volume["device"]: volume["fstype"] for volume in outcome.report["volumes"]}
+    assert (seen["/dev/vda1"], seen["/dev/vda2"]) == ("vfat", "ext4")
+    assert [attempt["entry"] for attempt in outcome.report["attempts"]] == ["target.conf"]
 
 
 def test_a_disk_that_cannot_be_read_everywhere_costs_only_what_lies_there(tmp_path: Path) -> None:
