@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shim.cli.qemu import FIRMWARES, INTERFACES, Disk, MachineSpec, Qemu
 from shim.errors import ConfigError, printable
 from shim.report import BEGIN_LINE, END_LINE
-from shim.ui.table import report_table
+from shim.ui.table import TABLE_BEGIN, TABLE_END, report_table
 
 if TYPE_CHECKING:
     import argparse
@@ -94,12 +94,21 @@ def find_report(serial: str) -> dict[str, Any] | None:
     return None
 
 
+def find_table(serial: str) -> list[str]:
+    """Return the lines of the last boot report that was printed as a table; none where there is no whole one."""
+    lines = serial.replace("\r", "").splitlines()
+    begins = [at for at, line in enumerate(lines) if line.startswith(TABLE_BEGIN)]
+    if not begins or TABLE_END not in lines[begins[-1] :]:
+        return []
+    return lines[begins[-1] : lines.index(TABLE_END, begins[-1]) + 1]
+
+
 def show(machine: Qemu, report: dict[str, Any] | None, seen: bool, expect: str, seconds: float) -> None:
     """Print what happened: the report as a table, else the end of the serial output."""
     if report is not None:
         print(report_table(report), end="")
     else:
-        for line in machine.serial.splitlines()[-40:]:
+        for line in find_table(machine.serial) or machine.serial.splitlines()[-40:]:
             print(printable(line, 200))
     ending = {None: "the machine was still running", "off": "the machine switched itself off",
               "reset": "the machine reset itself", "failed": "the machine failed"}[machine.ended]

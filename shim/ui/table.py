@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+TABLE_BEGIN = "---- bootshim: boot report "
+TABLE_END = "-" * LINE_WIDTH
 ROWS_MAX = 40  # a section: a console that is a serial line prints a hundred rows a second
 
 
@@ -24,11 +26,11 @@ def report_table(report: Mapping[str, Any]) -> str:
         "notes": [line for note in (*_unsigned(report), *report["notes"]) for line in wrap(note, "  ")],
         "timeline": timeline(report["stages"]).splitlines(),
     }
-    lines = ["", "---- bootshim: boot report ".ljust(LINE_WIDTH, "-")]
+    lines = ["", TABLE_BEGIN.ljust(LINE_WIDTH, "-")]
     for heading, rows in sections.items():
         if rows:
             lines += [heading, *(_shortened(rows) if heading != "timeline" else rows)]
-    lines.append("-" * LINE_WIDTH)
+    lines.append(TABLE_END)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -160,6 +161,7 @@ int main(void)
 	mkdir("/efivars", 0755);
 	load_modules();
 	mount("efivarfs", "/efivars", "efivarfs", MS_RDONLY, NULL);
+	klogctl(6, NULL, 0);	/* SYSLOG_ACTION_CONSOLE_OFF: no line of the kernel's in the middle of ours */
 	uname(&kernel);
 	puts("\nbootshim-target-begin");
 	printf("target release=%s\n", kernel.release);
