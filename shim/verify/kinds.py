@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.verify import authenticode, exact, sha256, unsigned
+from shim.verify import authenticode, exact, minisign, sha256, ssh, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,5 +32,7 @@ KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,
     sha256.NAME: sha256,
     exact.NAME: exact,
+    minisign.NAME: minisign,
+    ssh.NAME: ssh,
     unsigned.NAME: unsigned,
 }
