@@ -177,7 +177,8 @@ class Boot:
         try:
             with self.report.stage("fetch", attempt):
                 limits = limits_for(self.machine.facts)
-                candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256, limits)
+                candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256, limits,
+                                        self.config.policy.suffixes)
                 attempt.fetched(artifacts_of(candidate))
             self.start(candidate, attempt)
         except ShimError as problem:
@@ -194,6 +195,10 @@ class Boot:
         with self.report.stage("verify", attempt):
             verified = verify(candidate, self.config.policy, self.machine.sha256)
             attempt.judged(verified.verdicts)
+            for verdict in verified.verdicts:
+                if not verdict.accepted:  # only where the policy audits
+                    self.say(f"AUDIT ONLY, booted all the same: the {verdict.role.value} {verdict.name} "
+                             f"is not trusted: {verdict.reason}")
         with self.report.stage("plan", attempt):
             handover = Handover(self.report, attempt)
             options = LoadOptions(

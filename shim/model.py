@@ -125,13 +125,17 @@ class Problem(Value):
 
 
 class Artifact(Value):
-    """Bytes that were read once, in full, and that nobody can change any more."""
+    """Bytes that were read once, in full, and that nobody can change any more.
+
+    `beside` are detached signatures: the files that go by the same name with a suffix more, as (suffix, bytes).
+    """
 
     role: Role
     name: str
     size: int
     sha256: bytes
     blob: Blob
+    beside: tuple[tuple[str, bytes], ...] = ()
 
 
 class Candidate(Value):

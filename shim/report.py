@@ -84,9 +84,12 @@ class Report:
         self.config = {
             "source": config.source,
             "engine": config.load.engine,
+            "mode": "audit" if config.policy.audit else "enforce",
             "unsigned": [role.value for role in Role if config.policy.allows_unsigned(role)],
         }
         self.notes.extend(f"the command line was not obeyed: {sentence}" for sentence in config.refused)
+        if config.policy.audit:
+            self.notes.append("the policy only AUDITS: what it refuses is booted all the same")
         if config.test.corrupt_digest:
             self.notes.append(f"a fault is made on purpose: a wrong digest for {config.test.corrupt_digest}")
 

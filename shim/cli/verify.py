@@ -30,6 +30,7 @@ from shim.verify.revoked import parse_revoked
 HELP = "say whether a file is trusted, and why"
 SCHEMA = "bootshim.verify/1"
 FILE_SIZE_LIMIT = 4 << 30
+SIGNATURE_SIZE_MAX = 1 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     data = read_file(arguments.file)
     role = Role(arguments.role) if arguments.role else (Role.UKI if has_linux_section(data) else Role.KERNEL)
     policy = read_policy(arguments)
-    piece = Piece(role, arguments.file, data, hashlib.sha256(data).digest(), hashlib.sha256)
+    names = {suffix: f"{arguments.file}{suffix}" for suffix in policy.suffixes}
+    beside = {suffix: read_file(name, SIGNATURE_SIZE_MAX) for suffix, name in names.items() if Path(name).is_file()}
+    piece = Piece(role, arguments.file, data, hashlib.sha256(data).digest(), hashlib.sha256, beside)
     verdict = judge_piece(piece, policy)
     if arguments.json:
         json.dump({"schema": SCHEMA, **verdict_json(verdict)}, sys.stdout, indent=2)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from shim.errors import EntryError, FetchError
 from shim.fetch.limits import Limits, limits_for
-from shim.fetch.stream import fetch_file
+from shim.fetch.stream import fetch_file, read_beside
 from shim.formats.uki import has_linux_section
 from shim.model import Artifact, Candidate, Entry, FileRef, Role
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from shim.ports import Blobs, Files, Hash
 
@@ -26,8 +26,9 @@ def fetch_entry(
     blobs: Blobs,
     new_hash: Callable[[], Hash],
     limits: Limits | None = None,
+    suffixes: Sequence[str] = (),
 ) -> Candidate:
-    """Read everything that `entry` names into sealed memory.
+    """Read everything that `entry` names into sealed memory, and the detached signatures with these suffixes.
 
     Raises EntryError for an entry that names what this machine cannot start, FetchError for a file that is
     absent, irregular, too long, or changes while it is read. What was read before a failure is let go.
@@ -42,7 +43,7 @@ def fetch_entry(
             raise FetchError(limits.total_reason, file=str(ref), limit=limits.total_size)
         artifact = fetch_file(role, ref, volumes, blobs, new_hash, limits.of(role, left))
         held.append(artifact)
-        return artifact
+        return artifact.replace(beside=read_beside(ref, volumes[ref.volume], suffixes))
 
     try:
         return _gather(entry, fetch)

@@ -8,12 +8,13 @@ from shim.units import MIB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from shim.fetch.limits import Limit
     from shim.ports import Blobs, Files, Hash, Sink, Source
 
 CHUNK_SIZE = 1 * MIB
+SIGNATURE_SIZE_MAX = 1 * MIB
 
 
 def fetch_file(
@@ -48,6 +49,15 @@ def fetch_file(
     finally:
         source.close()
     return Artifact(role=role, name=str(ref), size=blob.size, sha256=digest, blob=blob)
+
+
+def read_beside(ref: FileRef, files: Files, suffixes: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
+    """Return the detached signatures that lie beside a file, by their suffixes. Raises FetchError for one too long."""
+    found = []
+    for suffix in suffixes:
+        if files.exists(f"{ref.path}{suffix}"):
+            found.append((suffix, files.read(f"{ref.path}{suffix}", SIGNATURE_SIZE_MAX)))
+    return tuple(found)
 
 
 def _copy(ref: FileRef, source: Source, sink: Sink, sha256: Hash, limit: Limit) -> bytes:

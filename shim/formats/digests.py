@@ -37,13 +37,26 @@ def digest_name(oid: str) -> str:
 
 def new_digest(name: str, new_hash: NewHash) -> Hash:
     """Start a digest; `new_hash` makes those of SHA-256."""
-    if name == SHA256:
-        return new_hash()
+    return new_hash() if name == SHA256 else new_large_digest(name)
+
+
+def new_large_digest(name: str) -> Hash:
+    """Start a digest by SHA-384 or SHA-512."""
     try:
         from _sha2 import sha384, sha512  # type: ignore[import-not-found]  # CPython 3.12 and newer
     except ImportError:
         from hashlib import sha384, sha512
     started: Hash = sha384() if name == SHA384 else sha512()
+    return started
+
+
+def new_blake2b() -> Hash:
+    """Start a BLAKE2b of 64 bytes. Spec: RFC 7693."""
+    try:
+        from _blake2 import blake2b  # what CPython calls its own module
+    except ImportError:
+        from hashlib import blake2b
+    started: Hash = blake2b()
     return started
 
 

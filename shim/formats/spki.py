@@ -56,7 +56,9 @@ def parse_public_key(data: bytes) -> RsaKey | EcKey:
     if kind == EC_OID:
         curve = parse_oid(algorithm.take(OID, "named curve"))
         algorithm.finish("key algorithm")
-        return _parse_point(curve, bits)
+        if curve not in CURVES:
+            raise FormatError("elliptic curve is unknown", found=curve)
+        return parse_point(CURVES[curve], bits)
     raise FormatError("public key is of an unknown kind", found=kind)
 
 
@@ -74,11 +76,8 @@ def _positive(der: Der) -> int:
     return value
 
 
-def _parse_point(curve_oid: str, bits: bytes) -> EcKey:
-    """Return an uncompressed point. Spec: SEC 1 v2.0, 2.3.4."""
-    curve = CURVES.get(curve_oid)
-    if curve is None:
-        raise FormatError("elliptic curve is unknown", found=curve_oid)
+def parse_point(curve: str, bits: bytes) -> EcKey:
+    """Return an uncompressed point of a curve that is known by its name. Spec: SEC 1 v2.0, 2.3.4."""
     size = COORDINATE_SIZES[curve]
     if len(bits) != 1 + 2 * size or bits[0] != POINT_UNCOMPRESSED:
         raise FormatError("curve point is not of the uncompressed form", expected=1 + 2 * size, found=len(bits))

@@ -7,6 +7,8 @@ rule of its own.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from shim.errors import VerifyError
 from shim.formats.digests import SHA256, digest_of
 from shim.model import Role, Verified
@@ -29,10 +31,11 @@ def verify(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Verified:
     """Judge every piece of a candidate; return the proof when all are accepted.
 
     `new_hash` starts a SHA-256. Raises VerifyError with the first refusal; its `verdicts` are all that were made.
+    A policy that only audits refuses nothing: its refusals stand among the verdicts of the proof.
     """
     verdicts = tuple(judge_piece(piece, policy) for piece in _pieces(candidate, new_hash))
     for verdict in verdicts:
-        if not verdict.accepted:
+        if not verdict.accepted and not policy.audit:
             refusal = VerifyError(f"the {verdict.role.value} is not trusted: {verdict.reason}", file=verdict.name)
             refusal.verdicts = verdicts
             raise refusal
@@ -40,21 +43,45 @@ def verify(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Verified:
 
 
 def judge_piece(piece: Piece, policy: Policy) -> Verdict:
-    """Return the verdict on one piece: that of the first kind which accepts it, else all reasons against it."""
+    """Return the verdict on one piece: of the first kinds and signers that are enough, else all reasons against it."""
     required = policy.required(piece.role)
     if not required:
         return piece.refused("none", f"the policy has no rule that would take a {piece.role.value}")
-    problems: list[str] = []
     try:
         _check_not_revoked(piece, policy)
-        for name in required:
-            try:
-                return KINDS[name].judge(piece, policy)
-            except VerifyError as problem:
-                problems.append(str(problem))
     except VerifyError as problem:
         return piece.refused("dbx", str(problem))
+    threshold, problems = policy.threshold(piece.role), list[str]()
+    approvals = list(islice(_approvals(piece, policy, required, problems), threshold))
+    if len(approvals) == threshold:
+        return _joined(piece, approvals)
+    if threshold > 1:
+        names = [approval.reason for approval in approvals]
+        problems.insert(0, f"{len(approvals)} of {threshold} approvals: {', '.join(names) or 'none'}")
     return piece.refused(" or ".join(required), "; ".join(problems))
+
+
+def _approvals(
+    piece: Piece, policy: Policy, required: tuple[str, ...], problems: list[str]
+) -> Iterator[Verdict]:
+    """Give the verdict of every kind and signer that speaks for a piece; keep the reasons of those that do not."""
+    for name in required:
+        try:
+            yield from KINDS[name].judge(piece, policy)
+        except VerifyError as problem:
+            problems.append(str(problem))
+
+
+def _joined(piece: Piece, approvals: list[Verdict]) -> Verdict:
+    """Return one verdict that says what several say."""
+    if len(approvals) == 1:
+        return approvals[0]
+    return piece.accepted(
+        " and ".join(dict.fromkeys(approval.rule for approval in approvals)),
+        "; ".join(approval.reason for approval in approvals),
+        signer=", ".join(approval.signer or approval.rule for approval in approvals),
+        covered="; ".join(dict.fromkeys(approval.covered or "" for approval in approvals)),
+    )
 
 
 def _pieces(candidate: Candidate, new_hash: NewHash) -> Iterator[Piece]:
@@ -70,7 +97,8 @@ def _pieces(candidate: Candidate, new_hash: NewHash) -> Iterator[Piece]:
 
 
 def _piece(artifact: Artifact, new_hash: NewHash) -> Piece:
-    return Piece(artifact.role, artifact.name, artifact.blob.view(), artifact.sha256, new_hash)
+    view = artifact.blob.view()
+    return Piece(artifact.role, artifact.name, view, artifact.sha256, new_hash, dict(artifact.beside))
 
 
 def _cmdline_piece(cmdline: str, new_hash: NewHash) -> Piece:

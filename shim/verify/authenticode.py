@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "authenticode"
 ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI)
+SUFFIXES: tuple[str, ...] = ()
 HOLES = "all but checksum, certificate slot and certificate table"
 
 
@@ -31,11 +32,12 @@ def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
     raise ConfigError("anchors stand in policy.anchors, not here", key=key, found=len(values))
 
 
-def judge(piece: Piece, policy: Policy) -> Verdict:
-    """Return the verdict of the first signature that leads to an anchor. Raises VerifyError when there is none."""
+def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
+    """Give a verdict for each signer whose chain leads to an anchor. Raises VerifyError when there is none."""
     from shim.verify.keys import SignatureChecker
 
     problems: list[str] = []
+    given: list[bytes] = []
     checker = SignatureChecker(piece.new_hash)
     signers = list(_signers(piece, problems))
     for _, signature, signer in signers:
@@ -47,8 +49,11 @@ def judge(piece: Piece, policy: Policy) -> Verdict:
         except (FormatError, VerifyError) as problem:
             problems.append(f"{place}: {problem}")
             continue
-        return _accept(piece, signature, chain)
-    raise VerifyError("; ".join(problems) or "it carries no signature")
+        if chain[0].spki not in given:
+            given.append(chain[0].spki)
+            yield _accept(piece, signature, chain)
+    if not given:
+        raise VerifyError("; ".join(problems) or "it carries no signature")
 
 
 def _check_digest(piece: Piece, signature: Signature, signer: Signer) -> None:

@@ -95,13 +95,18 @@ CURVES = {"P-256": P256, "P-384": P384}
 
 def check_ecdsa(key: EcKey, algorithm: str, digest: bytes, signature: bytes) -> None:
     """Raise VerifyError unless the key signed this digest. `signature` is a DER SEQUENCE of r and s."""
-    curve = CURVES[key.curve]
-    if not curve.holds(key.x, key.y):
-        raise VerifyError("ECDSA key is not on its curve", key=key.text)
     try:
         r, s = _parse_pair(signature)
     except FormatError as problem:
         raise VerifyError(f"ECDSA signature is malformed: {problem}") from problem
+    check_ecdsa_pair(key, algorithm, digest, r, s)
+
+
+def check_ecdsa_pair(key: EcKey, algorithm: str, digest: bytes, r: int, s: int) -> None:
+    """Raise VerifyError unless the key signed this digest with the numbers r and s."""
+    curve = CURVES[key.curve]
+    if not curve.holds(key.x, key.y):
+        raise VerifyError("ECDSA key is not on its curve", key=key.text)
     if not (0 < r < curve.n and 0 < s < curve.n):
         raise VerifyError("ECDSA signature has a number out of range", key=key.text)
     bits = curve.n.bit_length()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NAME = "exact"
 ROLES: tuple[Role, ...] = (Role.CMDLINE,)
+SUFFIXES: tuple[str, ...] = ()
 
 
 def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
@@ -23,9 +24,9 @@ def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
     return tuple(text.encode("utf-8") for text in values)
 
 
-def judge(piece: Piece, policy: Policy) -> Verdict:
+def judge(piece: Piece, policy: Policy) -> tuple[Verdict, ...]:
     """Accept a command line that is listed. Raises VerifyError for others."""
     line = bytes(piece.data)
     if line not in policy.pins(piece.role, NAME):
         raise VerifyError("it is none of the command lines listed", found=line.decode("utf-8", "replace"))
-    return piece.accepted(NAME, "it is listed word for word", covered="all bytes")
+    return (piece.accepted(NAME, "it is listed word for word", covered="all bytes"),)

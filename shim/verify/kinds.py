@@ -1,11 +1,12 @@
-"""The kinds of judgement, one line each. A new one is a file with the same four names, and a line here."""
+"""The kinds of judgement, one line each. A new one is a file with the same names, and a line here."""
 
 from __future__ import annotations
 
-from shim.verify import authenticode, exact, sha256, unsigned
+from shim.verify import authenticode, exact, minisign, sha256, ssh, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Protocol
 
     from shim.model import Role, Verdict
@@ -13,18 +14,25 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
     class Kind(Protocol):
-        """NAME is the word of the policy, ROLES what it can judge, `parse_pins` reads the list named like it."""
+        """NAME is the word of the policy, ROLES what it can judge, `parse_pins` reads the list named like it.
+
+        SUFFIXES are those of the detached signatures that it looks for. A kind with keys of its own has
+        `parse_keys(data)`, too, which returns those of one file of `policy.keys.NAME` or raises FormatError.
+        """
 
         NAME: str
         ROLES: tuple[Role, ...]
+        SUFFIXES: tuple[str, ...]
 
         def parse_pins(self, values: tuple[str, ...], key: str) -> tuple[bytes, ...]: ...
-        def judge(self, piece: Piece, policy: Policy) -> Verdict:
-            """Return a verdict that accepts, or raise VerifyError."""
+        def judge(self, piece: Piece, policy: Policy) -> Iterable[Verdict]:
+            """Give a verdict that accepts for each signer, one after another; raise VerifyError where there is none."""
 
 KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,
     sha256.NAME: sha256,
     exact.NAME: exact,
+    minisign.NAME: minisign,
+    ssh.NAME: ssh,
     unsigned.NAME: unsigned,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from shim.errors import FormatError, VerifyError
 from shim.formats.authenticode import TABLE_ALIGNMENT, hashed_ranges, update_hash
 from shim.formats.digests import new_digest
@@ -11,6 +13,8 @@ from shim.units import align_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shim.formats.digests import NewHash
     from shim.formats.pe import PE
     from shim.formats.record import Buffer
@@ -52,10 +56,14 @@ class Image:
 
 
 class Piece:
-    """Bytes with the role they play. `sha256` is that of all of them."""
+    """Bytes with the role they play. `sha256` is that of all of them; `beside` are detached signatures by suffix."""
 
-    def __init__(self, role: Role, name: str, data: Buffer, sha256: bytes, new_hash: NewHash) -> None:
+    def __init__(
+        self, role: Role, name: str, data: Buffer, sha256: bytes, new_hash: NewHash,
+        beside: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.role, self.name, self.data, self.sha256, self.new_hash = role, name, data, sha256, new_hash
+        self.beside = beside
         self._image: Image | FormatError | None = None
 
     @property

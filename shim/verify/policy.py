@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from shim.values import Value
 from shim.verify.revoked import Revoked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from shim.formats.x509 import Certificate
     from shim.model import Role
 
 
 class Rule(Value):
-    """What one role must show: any of the kinds in `require`; `pins` are lists that belong to some of them."""
+    """What one role must show: `threshold` approvals, each of another signer, by any of the kinds in `require`.
+
+    `pins` are lists that belong to some of the kinds.
+    """
 
     require: tuple[str, ...] = ()
+    threshold: int = 1
     pins: Mapping[str, tuple[bytes, ...]]
 
 
 class Policy(Value):
-    """Whom to trust for what. A role without a rule is refused."""
+    """Whom to trust for what. A role without a rule is refused.
+
+    `keys` are what the kinds other than Authenticode trust, by kind. `suffixes` are those of the detached signatures
+    that some rule may need. With `audit` a refusal is told and stops nothing.
+    """
 
     anchors: tuple[Certificate, ...] = ()
+    keys: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
     revoked: Revoked = Revoked()
     rules: Mapping[Role, Rule]
+    suffixes: tuple[str, ...] = ()
+    audit: bool = False
 
     def required(self, role: Role) -> tuple[str, ...]:
         """Return the kinds of which a role must satisfy one; none means that it is refused."""
         rule = self.rules.get(role)
         return rule.require if rule else ()
+
+    def threshold(self, role: Role) -> int:
+        """Return how many approvals a role must have, each of another signer."""
+        rule = self.rules.get(role)
+        return rule.threshold if rule else 1
 
     def pins(self, role: Role, kind: str) -> tuple[bytes, ...]:
         """Return what the policy lists for a role under the name of a kind."""

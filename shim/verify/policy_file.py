@@ -11,10 +11,14 @@ from shim.verify.revoked import parse_revoked
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from shim.formats.x509 import Certificate
 
-TOP_KEYS = ("anchors", "dbx", "dbx_sha256")
+TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "keys")
+MODES = ("enforce", "audit")
+RULE_KEYS = ("require", "threshold")
+THRESHOLD_MAX = 16
 
 
 def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes]) -> Policy:
@@ -32,10 +36,48 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
     databases = [(name, read_file(name)) for name in _texts(table, "dbx", "policy")]
     images = KINDS["sha256"].parse_pins(_texts(table, "dbx_sha256", "policy"), "policy.dbx_sha256")
     rules = {role: _parse_rule(role, table[name]) for name, role in roles.items() if name in table}
+    keys = _parse_keys(table.get("keys", {}), read_file)
+    for role, rule in rules.items():
+        for kind in rule.require:
+            if hasattr(KINDS[kind], "parse_keys") and kind not in keys:
+                raise ConfigError(f"{kind} needs policy.keys.{kind}", key=f"policy.{role.value}.require")
     for role, rule in rules.items():
         if "authenticode" in rule.require and not anchors:
             raise ConfigError("authenticode needs policy.anchors", key=f"policy.{role.value}.require")
-    return Policy(anchors=tuple(anchors), revoked=parse_revoked(databases, images), rules=rules)
+    required = dict.fromkeys(kind for rule in rules.values() for kind in rule.require)
+    return Policy(
+        anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules,
+        suffixes=tuple(dict.fromkeys(suffix for kind in required for suffix in KINDS[kind].SUFFIXES)),
+        audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
+    )
+
+
+def _parse_mode(given: object) -> str:
+    if given not in MODES:
+        raise ConfigError("not a mode", key="policy.mode", expected=" ".join(MODES), found=given)
+    return str(given)
+
+
+def _parse_keys(given: object, read_file: Callable[[str], bytes]) -> dict[str, tuple[Any, ...]]:
+    """Return the keys of each kind that has some of its own, from the files that are named."""
+    if not isinstance(given, dict):
+        raise ConfigError("this must be a table", key="policy.keys")
+    kinds = {name: kind.parse_keys for name, kind in KINDS.items() if hasattr(kind, "parse_keys")}
+    for name in given:
+        if name not in kinds:
+            raise ConfigError("unknown key", key=f"policy.keys.{name}", known=", ".join(kinds))
+    keys: dict[str, tuple[Any, ...]] = {}
+    for name in given:
+        held: list[Any] = []
+        for file in _texts(given, name, "policy.keys"):
+            try:
+                held += kinds[name](read_file(file))
+            except FormatError as problem:
+                raise ConfigError(f"not a usable key: {problem}", key=f"policy.keys.{name}", name=file) from problem
+        if not held:
+            raise ConfigError("no key is named", key=f"policy.keys.{name}")
+        keys[name] = tuple(held)
+    return keys
 
 
 def parse_anchors(name: str, data: bytes) -> tuple[Certificate, ...]:
@@ -56,20 +98,30 @@ def _parse_rule(role: Role, given: object) -> Rule:
         raise ConfigError("this must be a table", key=path)
     kinds = [name for name, kind in KINDS.items() if role in kind.ROLES]
     for key in given:
-        if key != "require" and key not in kinds:
-            raise ConfigError("unknown key", key=f"{path}.{key}", known=", ".join(("require", *kinds)))
+        if key not in RULE_KEYS and key not in kinds:
+            raise ConfigError("unknown key", key=f"{path}.{key}", known=", ".join((*RULE_KEYS, *kinds)))
     require = _texts(given, "require", path)
     for word in require:
         if word not in kinds:
             raise ConfigError("not a kind for this role", key=f"{path}.require", known=", ".join(kinds), found=word)
     pins: dict[str, tuple[bytes, ...]] = {}
     for key in given:
-        if key == "require":
+        if key in RULE_KEYS:
             continue
         if key not in require:
             raise ConfigError("this has no effect: require does not name it", key=f"{path}.{key}")
         pins[key] = KINDS[key].parse_pins(_texts(given, key, path), f"{path}.{key}")
-    return Rule(require=require, pins=pins)
+    return Rule(require=require, threshold=_parse_threshold(given, require, path), pins=pins)
+
+
+def _parse_threshold(given: Mapping[str, object], require: tuple[str, ...], path: str) -> int:
+    threshold = given.get("threshold", 1)
+    if not isinstance(threshold, int) or isinstance(threshold, bool) or not 1 <= threshold <= THRESHOLD_MAX:
+        raise ConfigError("not a number of approvals", key=f"{path}.threshold", expected=f"1..{THRESHOLD_MAX}",
+                          found=threshold)
+    if threshold > 1 and "unsigned" in require:
+        raise ConfigError("unsigned takes anything: a threshold beside it means nothing", key=f"{path}.threshold")
+    return threshold
 
 
 def _texts(table: Mapping[str, object], key: str, path: str) -> tuple[str, ...]:

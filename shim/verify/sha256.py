@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NAME = "sha256"
 ROLES = tuple(Role)
+SUFFIXES: tuple[str, ...] = ()
 SIZE = 32
 
 
@@ -30,8 +31,8 @@ def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
     return tuple(digests)
 
 
-def judge(piece: Piece, policy: Policy) -> Verdict:
+def judge(piece: Piece, policy: Policy) -> tuple[Verdict, ...]:
     """Accept a piece that is pinned. Raises VerifyError for others."""
     if piece.sha256 not in policy.pins(piece.role, NAME):
         raise VerifyError("its SHA-256 is not pinned", sha256=piece.sha256)
-    return piece.accepted(NAME, f"its SHA-256 {piece.sha256.hex()} is pinned", covered="all bytes")
+    return (piece.accepted(NAME, f"its SHA-256 {piece.sha256.hex()} is pinned", covered="all bytes"),)

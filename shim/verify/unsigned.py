@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NAME = "unsigned"
 ROLES = tuple(Role)
+SUFFIXES: tuple[str, ...] = ()
 
 
 def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
@@ -20,6 +21,6 @@ def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
     raise ConfigError("unsigned takes everything and pins nothing", key=key, found=len(values))
 
 
-def judge(piece: Piece, policy: Policy) -> Verdict:
+def judge(piece: Piece, policy: Policy) -> tuple[Verdict, ...]:
     """Accept."""
-    return piece.accepted(NAME, f"the policy takes any {piece.role.value}: NOT verified")
+    return (piece.accepted(NAME, f"the policy takes any {piece.role.value}: NOT verified"),)

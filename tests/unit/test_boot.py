@@ -313,6 +313,19 @@ def test_an_edit_that_failed_does_not_condemn_the_entry_itself_for_a_person(supe
     assert world.tried == [("one.conf", "verify"), ("one.conf", None)]
 
 
+def test_an_audit_boots_what_it_would_refuse_and_is_loud(superblock: bytes) -> None:
+    rules = f'[policy]\nmode = "audit"\n{policy(b"another kernel")}'
+    world = World(superblock, RESET + rules).plug("vda", bls("one")).boot()
+    assert world.tried == [("one.conf", None)]
+    assert "AUDIT ONLY, booted all the same: the kernel vda:/one is not trusted: its SHA-256 is not" in world.text
+    assert "the policy only AUDITS" in world.text
+    kernel = world.report.attempts[0].verdicts[0]
+    assert (kernel["accepted"], world.report.config["mode"]) == (False, "audit")
+    enforced = World(superblock, RESET + rules.replace('"audit"', '"enforce"')).plug("vda", bls("one")).boot()
+    assert enforced.tried == [("one.conf", "verify")]
+    assert "AUDIT" not in enforced.text
+
+
 def test_the_report_says_everything_about_a_boot(superblock: bytes) -> None:
     config = RESET + 'report = "json"\n'
     world = World(superblock, config).plug("vda", bls("one", "two", one=b"MZ" * 500)).boot()

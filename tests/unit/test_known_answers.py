@@ -1,7 +1,8 @@
 """Signatures and chains against answers from outside.
 
-WITNESS: NIST CAVP (SigVer15_186-3.rsp of 2011-03-02, SigVer15EMTest.txt of 2006-09-18, SigVer.rsp of 2011-03-16) and
-NIST PKITS 1.0.1, as PyPI's cryptography-vectors carries them.
+WITNESS: the vectors of ed25519.cr.yp.to (sign.input), NIST CAVP (SigVer15_186-3.rsp of 2011-03-02,
+SigVer15EMTest.txt of 2006-09-18, SigVer.rsp of 2011-03-16) and NIST PKITS 1.0.1, as PyPI's cryptography-vectors
+carries them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from shim.formats.spki import EcKey, RsaKey
 from shim.formats.x509 import Certificate, parse_certificate
 from shim.verify.chain import ChainBuilder
 from shim.verify.ecdsa import check_ecdsa
+from shim.verify.ed25519 import L, P, check_ed25519
 from shim.verify.keys import SignatureChecker
 from shim.verify.rsa import DIGEST_INFOS, check_rsa
 from tests.builders.signing import key
@@ -48,6 +50,40 @@ def is_good(check: object, *args: object) -> bool:
     except VerifyError:
         return False
     return True
+
+
+def test_ed25519() -> None:
+    """Every eighth of the 1024 vectors, each with a byte of the key, the message or the signature spoiled, too."""
+    lines = (VECTORS / "asymmetric/Ed25519/sign.input").read_text().splitlines()[::8]
+    assert len(lines) == 128
+    for number, line in enumerate(lines):
+        _secret, public, message, signed = (bytes.fromhex(field) for field in line.split(":")[:4])
+        assert is_good(check_ed25519, public, (message,), signed[:64])
+        pieces = [bytearray(public), bytearray(message), bytearray(signed[:64])]
+        spoiled = pieces[number % 3] or pieces[0]
+        spoiled[number % len(spoiled)] ^= 1 << number % 8
+        assert not is_good(check_ed25519, bytes(pieces[0]), (bytes(pieces[1]),), bytes(pieces[2]))
+
+
+@pytest.mark.parametrize("what", ["s + L", "y + p", "small order", "not a point", "cut", "empty"])
+def test_ed25519_in_another_encoding_is_refused(what: str) -> None:
+    """Spec: RFC 8032, 5.1.7, and what "Taming the many EdDSAs" (2020) found others to take."""
+    line = (VECTORS / "asymmetric/Ed25519/sign.input").read_text().splitlines()[1]
+    _secret, public, message, signed = (bytes.fromhex(field) for field in line.split(":")[:4])
+    signature = signed[:64]
+    if what == "s + L":
+        number = int.from_bytes(signature[32:], "little") + L
+        signature = signature[:32] + number.to_bytes(32, "little")
+    elif what == "y + p":
+        public = (P + 1).to_bytes(32, "little")  # the neutral point, written with more than p
+    elif what == "small order":  # any message fits: R is the neutral point, S is 0
+        public, signature = (1).to_bytes(32, "little"), (1).to_bytes(32, "little") + bytes(32)
+    elif what == "not a point":
+        public = (2).to_bytes(32, "little")
+    else:
+        signature = signature[:63] if what == "cut" else b""
+    with pytest.raises(VerifyError):
+        check_ed25519(public, (message,), signature)
 
 
 @pytest.mark.parametrize("file", ["FIPS_186-2/SigVer15_186-3.rsp", "SigVer15EMTest.txt"])

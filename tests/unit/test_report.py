@@ -98,7 +98,7 @@ def test_every_key_of_the_report_is_documented_and_every_documented_key_is_there
     assert list(rows) == list(report)
     for name in ("stages", "volumes", "problems"):
         assert listed(rows[name]) == set(report[name][0]), name
-    assert {"source", "engine", "unsigned"} == set(report["config"])
+    assert {"source", "engine", "mode", "unsigned"} == set(report["config"])
     assert all(f"`{key}`" in rows["config"] for key in report["config"])
 
 

@@ -1,0 +1,85 @@
+"""The kind "minisign": a detached signature by minisign or signify beside the file, by a key of the policy."""
+
+from __future__ import annotations
+
+from shim.errors import ConfigError, FormatError, VerifyError
+from shim.model import Role
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shim.formats.minisign import MinisignKey, MinisignSignature
+    from shim.model import Verdict
+    from shim.verify.piece import Piece
+    from shim.verify.policy import Policy
+
+NAME = "minisign"
+ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.DEVICETREE)
+SUFFIXES: tuple[str, ...] = (".minisig", ".sig")
+
+
+def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
+    """Refuse pins: what this kind trusts are its keys."""
+    raise ConfigError("keys stand in policy.keys.minisign, not here", key=key, found=len(values))
+
+
+def parse_keys(data: bytes) -> tuple[MinisignKey, ...]:
+    """Return the key of a .pub file. Raises FormatError."""
+    from shim.formats.minisign import parse_minisign_key
+
+    return (parse_minisign_key(data),)
+
+
+def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
+    """Give a verdict for each key of the policy that signed the file. Raises VerifyError when none did."""
+    problems: list[str] = []
+    given: list[bytes] = []
+    for suffix in SUFFIXES:
+        data = piece.beside.get(suffix)
+        if data is None:
+            continue
+        try:
+            key, reason = _check(piece, policy, data)
+        except (FormatError, VerifyError) as problem:
+            problems.append(f"{suffix}: {problem}")
+            continue
+        if key.key not in given:
+            given.append(key.key)
+            yield piece.accepted(NAME, reason, signer=f"minisign key {key.key_id}", covered="all bytes")
+    if not given:
+        raise VerifyError("; ".join(problems) or "no signature of minisign beside it")
+
+
+def _check(piece: Piece, policy: Policy, data: bytes) -> tuple[MinisignKey, str]:
+    """Return the key that made a signature, and the sentence. Keys of one ID may differ: each is tried."""
+    from shim.formats.minisign import parse_minisign_signature
+
+    signature = parse_minisign_signature(data)
+    problem = VerifyError("signed by a key that the policy does not have", key=signature.key_id)
+    for key in policy.keys.get(NAME, ()):
+        if key.key_id != signature.key_id:
+            continue
+        try:
+            return key, _check_by(piece, key, signature)
+        except VerifyError as found:
+            problem = found
+    raise problem
+
+
+def _check_by(piece: Piece, key: MinisignKey, signature: MinisignSignature) -> str:
+    from shim.errors import printable
+    from shim.formats.digests import new_blake2b
+    from shim.verify.ed25519 import check_ed25519
+
+    signed = piece.data
+    if signature.hashed:
+        running = new_blake2b()
+        running.update(memoryview(piece.data))
+        signed = running.digest()
+    check_ed25519(key.key, (signed,), signature.signature)
+    if signature.comment is None:
+        return f"signed by the signify key {key.key_id}"
+    check_ed25519(key.key, (signature.signature, signature.comment), signature.comment_signature)
+    comment = printable(signature.comment.decode("utf-8", "replace"), 120)
+    return f"signed by the minisign key {key.key_id} ({comment})"
