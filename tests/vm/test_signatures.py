@@ -1,0 +1,88 @@
+"""Every kind of detached signature is judged in the frozen runtime as on a host: one boot over all of them."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import pytest
+
+from shim.cli.qemu import Disk
+from tests.builders import debian
+from tests.builders.detached import KINDS, Signer, make_signer, policy_table
+from tests.builders.disk import Content, Partition, make_disk
+from tests.builders.target import make_token, target_initrd
+from tests.vm.scene import bls
+from tests.vm.shimmed import TARGET_CMDLINE, Outcome, boot, config_text, debian_ca, digests, make_shim
+
+pytestmark = [pytest.mark.vm, pytest.mark.xdist_group("signatures")]
+# Pinned, so that each of these entries fails after its initrd was judged, and before anything is loaded.
+NO_KERNEL = b"no kernel\n" * 100
+GOOD = "a-good.conf"
+
+
+class Scene(NamedTuple):
+    """One boot over an entry a tool with a good signature and one with the signature of another file."""
+
+    token: str
+    signers: dict[str, Signer]
+    outcome: Outcome
+
+
+def name_of(tool: str) -> str:
+    return tool.replace(" ", "-")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    folder = tmp_path_factory.mktemp("signatures")
+    token = make_token()
+    initrd = target_initrd(token)
+    signers = {tool: make_signer(folder / name_of(tool), tool) for tool in KINDS}
+    files: dict[str, Content] = {"vmlinuz": debian.kernel().image, "text": NO_KERNEL}
+    for tool, signer in signers.items():
+        name, mine = name_of(tool), initrd + tool.encode().ljust(512, b"\0")
+        files |= {f"{name}.img": mine, f"{name}.img{signer.suffix}": signer.sign(mine),
+                  f"{name}.bad": mine, f"{name}.bad{signer.suffix}": signer.sign(initrd),
+                  f"loader/entries/{name}.conf": bls("/text", f"/{name}.img"),
+                  f"loader/entries/{name}-bad.conf": bls("/text", f"/{name}.bad")}
+    two = (signers["minisign"], signers["ssh ed25519"])
+    files |= {"both.img": initrd, **{f"both.img{signer.suffix}": signer.sign(initrd) for signer in two},
+              f"loader/entries/{GOOD}": bls("/vmlinuz", "/both.img")}
+    disk = make_disk(folder / "disk.img", [Partition("xbootldr", "ext4", files)])
+    table, keys = policy_table(list(signers.values()))
+    policy = "\n".join([
+        "[policy]", 'anchors = ["ca.der"]',
+        "[policy.keys]", *(f"{kind} = {json.dumps(names)}" for kind, names in dict(table["keys"]).items()),  # type: ignore[call-overload]
+        "[policy.kernel]", 'require = ["authenticode", "sha256"]', f"sha256 = {json.dumps(digests([NO_KERNEL]))}",
+        "[policy.initrd]", 'require = ["minisign", "ssh"]',
+        "[policy.cmdline]", 'require = ["exact"]', f"exact = {json.dumps([TARGET_CMDLINE])}",
+    ])  # fmt: skip
+    shim = make_shim(folder / "shim", config_text(policy), {**keys, "ca.der": debian_ca().read_bytes()})
+    return Scene(token, signers, boot(shim, Disk(path=disk)))
+
+
+def attempt(scene: Scene, entry: str) -> dict[str, object]:
+    assert scene.outcome.report is not None
+    return next(one for one in scene.outcome.report["attempts"] if one["entry"] == entry)
+
+
+@pytest.mark.parametrize("tool", KINDS)
+def test_a_good_signature_is_taken(scene: Scene, tool: str) -> None:
+    tried = attempt(scene, f"{name_of(tool)}.conf")
+    assert (tried["stage"], "no kernel of a known kind" in str(tried["error"])) == ("plan", True)
+    initrd = next(verdict for verdict in tried["verdicts"] if verdict["role"] == "initrd")  # type: ignore[attr-defined]
+    assert (initrd["accepted"], initrd["rule"]) == (True, KINDS[tool])
+
+
+@pytest.mark.parametrize("tool", KINDS)
+def test_the_signature_of_another_file_is_refused(scene: Scene, tool: str) -> None:
+    tried = attempt(scene, f"{name_of(tool)}-bad.conf")
+    assert tried["stage"] == "verify"
+    assert "does not fit" in str(tried["error"])
+
+
+def test_the_entry_that_is_whole_boots(scene: Scene) -> None:
+    assert scene.outcome.facts is not None
+    assert scene.outcome.facts.token == scene.token
+    assert attempt(scene, GOOD)["error"] is None
