@@ -178,7 +178,7 @@ class Boot:
             with self.report.stage("fetch", attempt):
                 limits = limits_for(self.machine.facts)
                 candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256, limits,
-                                        self.config.policy.suffixes)
+                                        self.config.policy.suffixes, self.config.policy.manifest_path)
                 attempt.fetched(artifacts_of(candidate))
             self.start(candidate, attempt)
         except ShimError as problem:

@@ -22,6 +22,7 @@ class Role(Enum):
     CMDLINE = "cmdline"
     DEVICETREE = "devicetree"
     UKI = "uki"
+    MANIFEST = "manifest"
 
 
 class PartitionKind(Enum):
@@ -142,7 +143,7 @@ class Candidate(Value):
     """An entry with everything it needs in memory, not yet judged.
 
     `kernel` has the role KERNEL or UKI. `cmdline` is the text that the kernel would get, without a final NUL;
-    None means that the UKI's own `.cmdline` (of `profile`) is used.
+    None means that the UKI's own `.cmdline` (of `profile`) is used. `manifest` is the one on the entry's volume.
     """
 
     entry: Entry
@@ -150,6 +151,7 @@ class Candidate(Value):
     initrds: tuple[Artifact, ...] = ()
     cmdline: str | None = None
     devicetree: Artifact | None = None
+    manifest: Artifact | None = None
     profile: int | None = None
 
 

@@ -27,8 +27,10 @@ def fetch_entry(
     new_hash: Callable[[], Hash],
     limits: Limits | None = None,
     suffixes: Sequence[str] = (),
+    manifest: str | None = None,
 ) -> Candidate:
-    """Read everything that `entry` names into sealed memory, and the detached signatures with these suffixes.
+    """Read everything that `entry` names into sealed memory, and what speaks for it: the detached signatures with
+    these suffixes, and the manifest at this path of the kernel's volume, where there are any.
 
     Raises EntryError for an entry that names what this machine cannot start, FetchError for a file that is
     absent, irregular, too long, or changes while it is read. What was read before a failure is let go.
@@ -46,7 +48,11 @@ def fetch_entry(
         return artifact.replace(beside=read_beside(ref, volumes[ref.volume], suffixes))
 
     try:
-        return _gather(entry, fetch)
+        candidate = _gather(entry, fetch)
+        if manifest is None or not volumes[candidate_volume(entry)].exists(manifest):
+            return candidate
+        ref = FileRef(volume=candidate_volume(entry), path=manifest)
+        return candidate.replace(manifest=fetch(Role.MANIFEST, ref))
     except BaseException:
         release(held)
         raise
@@ -60,8 +66,13 @@ def release(artifacts: list[Artifact] | tuple[Artifact, ...]) -> None:
 
 def artifacts_of(candidate: Candidate) -> tuple[Artifact, ...]:
     """Return everything that was fetched for a candidate, the kernel first."""
-    tree = (candidate.devicetree,) if candidate.devicetree else ()
-    return (candidate.kernel, *candidate.initrds, *tree)
+    others = (candidate.devicetree, candidate.manifest)
+    return (candidate.kernel, *candidate.initrds, *(other for other in others if other is not None))
+
+
+def candidate_volume(entry: Entry) -> str:
+    """Return the volume that an entry's kernel lies on."""
+    return entry.kernel.volume if entry.kernel else entry.volume
 
 
 def _gather(entry: Entry, fetch: Callable[[Role, FileRef], Artifact]) -> Candidate:

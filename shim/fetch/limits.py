@@ -30,6 +30,7 @@ class Limits(Value):
     uki_size: int = 2 * GIB
     initrd_size: int = 4 * GIB
     devicetree_size: int = 4 * MIB
+    manifest_size: int = 1 * MIB
     total_size: int = 6 * GIB
     total_reason: str = "the entry's files are too long together"
     initrd_count: int = 64
@@ -41,6 +42,7 @@ class Limits(Value):
             Role.UKI: self.uki_size,
             Role.INITRD: self.initrd_size,
             Role.DEVICETREE: self.devicetree_size,
+            Role.MANIFEST: self.manifest_size,
         }[role]
         return Limit(size=own) if own <= left else Limit(size=left, reason=self.total_reason)
 

@@ -13,7 +13,7 @@ from shim.errors import VerifyError
 from shim.formats.digests import SHA256, digest_of
 from shim.model import Role, Verified
 from shim.verify.kinds import KINDS
-from shim.verify.piece import Piece
+from shim.verify.piece import NO_PROOF, Piece, Proof
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ def verify(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Verified:
     `new_hash` starts a SHA-256. Raises VerifyError with the first refusal; its `verdicts` are all that were made.
     A policy that only audits refuses nothing: its refusals stand among the verdicts of the proof.
     """
-    verdicts = tuple(judge_piece(piece, policy) for piece in _pieces(candidate, new_hash))
+    proof = _read_proof(candidate, policy, new_hash)
+    verdicts = tuple(judge_piece(piece, policy) for piece in _pieces(candidate, new_hash, proof))
+    if proof.verdict is not None:
+        verdicts = (proof.verdict, *verdicts)
     for verdict in verdicts:
         if not verdict.accepted and not policy.audit:
             refusal = VerifyError(f"the {verdict.role.value} is not trusted: {verdict.reason}", file=verdict.name)
@@ -84,31 +87,41 @@ def _joined(piece: Piece, approvals: list[Verdict]) -> Verdict:
     )
 
 
-def _pieces(candidate: Candidate, new_hash: NewHash) -> Iterator[Piece]:
-    yield _piece(candidate.kernel, new_hash)
+def _read_proof(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Proof:
+    """Return what the manifest of the kernel's volume says; one that is not trusted says nothing, and harms nobody."""
+    if candidate.manifest is None:
+        return NO_PROOF
+    from shim.verify.manifest import read_manifest
+
+    piece = _piece(candidate.manifest, new_hash)
+    return read_manifest(piece, judge_piece(piece, policy), policy)
+
+
+def _pieces(candidate: Candidate, new_hash: NewHash, proof: Proof) -> Iterator[Piece]:
+    yield _piece(candidate.kernel, new_hash, proof)
     if candidate.cmdline is not None:
-        yield _cmdline_piece(candidate.cmdline, new_hash)
+        yield _cmdline_piece(candidate.cmdline, new_hash, proof)
     elif candidate.kernel.role is not Role.UKI:
         raise VerifyError("a kernel that is no UKI has no command line of its own", file=candidate.kernel.name)
     for initrd in candidate.initrds:
-        yield _piece(initrd, new_hash)
+        yield _piece(initrd, new_hash, proof)
     if candidate.devicetree is not None:
-        yield _piece(candidate.devicetree, new_hash)
+        yield _piece(candidate.devicetree, new_hash, proof)
 
 
-def _piece(artifact: Artifact, new_hash: NewHash) -> Piece:
+def _piece(artifact: Artifact, new_hash: NewHash, proof: Proof = NO_PROOF) -> Piece:
     view = artifact.blob.view()
-    return Piece(artifact.role, artifact.name, view, artifact.sha256, new_hash, dict(artifact.beside))
+    return Piece(artifact.role, artifact.name, view, artifact.sha256, new_hash, dict(artifact.beside), proof)
 
 
-def _cmdline_piece(cmdline: str, new_hash: NewHash) -> Piece:
+def _cmdline_piece(cmdline: str, new_hash: NewHash, proof: Proof) -> Piece:
     try:
         line = cmdline.encode("utf-8")
     except UnicodeEncodeError as problem:
         raise VerifyError("the command line is not UTF-8", at=problem.start) from problem
     if b"\0" in line:
         raise VerifyError("the command line has a NUL inside", at=line.index(b"\0"))
-    return Piece(Role.CMDLINE, "the command line", line, digest_of(SHA256, line, new_hash), new_hash)
+    return Piece(Role.CMDLINE, "the command line", line, digest_of(SHA256, line, new_hash), new_hash, {}, proof)
 
 
 def _check_not_revoked(piece: Piece, policy: Policy) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.verify import authenticode, exact, minisign, sha256, ssh, unsigned
+from shim.verify import authenticode, exact, manifest, minisign, sha256, ssh, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,
     sha256.NAME: sha256,
     exact.NAME: exact,
+    manifest.NAME: manifest,
     minisign.NAME: minisign,
     ssh.NAME: ssh,
     unsigned.NAME: unsigned,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 NAME = "minisign"
-ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.DEVICETREE)
+ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.DEVICETREE, Role.MANIFEST)
 SUFFIXES: tuple[str, ...] = (".minisig", ".sig")
 
 

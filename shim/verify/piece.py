@@ -10,12 +10,14 @@ from shim.formats.digests import new_digest
 from shim.formats.pe import parse_pe
 from shim.model import Role, Verdict
 from shim.units import align_up
+from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from shim.formats.digests import NewHash
+    from shim.formats.manifest import Manifest
     from shim.formats.pe import PE
     from shim.formats.record import Buffer
     from shim.ranges import Range
@@ -55,15 +57,28 @@ class Image:
         return update_hash(new_digest(name, self._new_hash), padded, hashed_ranges(self.pe, len(padded)))
 
 
+class Proof(Value):
+    """A manifest that was trusted, with the verdict on it; or the problem that leaves none."""
+
+    manifest: Manifest | None = None
+    verdict: Verdict | None = None
+    problem: str = "there is no manifest"
+
+
+NO_PROOF = Proof()
+
+
 class Piece:
-    """Bytes with the role they play. `sha256` is that of all of them; `beside` are detached signatures by suffix."""
+    """Bytes with the role they play. `sha256` is that of all of them; `beside` are detached signatures by suffix,
+    `proof` what the manifest of its volume says.
+    """
 
     def __init__(
         self, role: Role, name: str, data: Buffer, sha256: bytes, new_hash: NewHash,
-        beside: Mapping[str, bytes] = MappingProxyType({}),
+        beside: Mapping[str, bytes] = MappingProxyType({}), proof: Proof = NO_PROOF,
     ) -> None:  # fmt: skip
         self.role, self.name, self.data, self.sha256, self.new_hash = role, name, data, sha256, new_hash
-        self.beside = beside
+        self.beside, self.proof = beside, proof
         self._image: Image | FormatError | None = None
 
     @property

@@ -31,7 +31,8 @@ class Policy(Value):
     """Whom to trust for what. A role without a rule is refused.
 
     `keys` are what the kinds other than Authenticode trust, by kind. `suffixes` are those of the detached signatures
-    that some rule may need. With `audit` a refusal is told and stops nothing.
+    that some rule may need. `manifest_path` is where a manifest is looked for, `manifest_minimum` the version that it
+    must have at least. With `audit` a refusal is told and stops nothing.
     """
 
     anchors: tuple[Certificate, ...] = ()
@@ -39,6 +40,8 @@ class Policy(Value):
     revoked: Revoked = Revoked()
     rules: Mapping[Role, Rule]
     suffixes: tuple[str, ...] = ()
+    manifest_path: str | None = None
+    manifest_minimum: int = 0
     audit: bool = False
 
     def required(self, role: Role) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "keys")
 MODES = ("enforce", "audit")
 RULE_KEYS = ("require", "threshold")
+MANIFEST_KEYS = ("path", "minimum_version")
 THRESHOLD_MAX = 16
 
 
@@ -44,12 +45,28 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
     for role, rule in rules.items():
         if "authenticode" in rule.require and not anchors:
             raise ConfigError("authenticode needs policy.anchors", key=f"policy.{role.value}.require")
+    path, minimum = _parse_manifest(table.get(Role.MANIFEST.value), rules)
     required = dict.fromkeys(kind for rule in rules.values() for kind in rule.require)
     return Policy(
         anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules,
         suffixes=tuple(dict.fromkeys(suffix for kind in required for suffix in KINDS[kind].SUFFIXES)),
-        audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
+        manifest_path=path, manifest_minimum=minimum, audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
     )
+
+
+def _parse_manifest(given: object, rules: Mapping[Role, Rule]) -> tuple[str | None, int]:
+    """Return where the manifest lies and its least version; none where no rule asks for one."""
+    asked = [role.value for role, rule in rules.items() if "manifest" in rule.require]
+    if not isinstance(given, dict):
+        if asked:
+            raise ConfigError("manifest needs the table policy.manifest", key=f"policy.{asked[0]}.require")
+        return None, 0
+    path, minimum = given.get("path"), given.get("minimum_version", 0)
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise ConfigError("not the absolute path of a file", key="policy.manifest.path", found=str(path))
+    if not isinstance(minimum, int) or isinstance(minimum, bool) or minimum < 0:
+        raise ConfigError("not a version", key="policy.manifest.minimum_version", found=str(minimum))
+    return path, minimum
 
 
 def _parse_mode(given: object) -> str:
@@ -97,16 +114,17 @@ def _parse_rule(role: Role, given: object) -> Rule:
     if not isinstance(given, dict):
         raise ConfigError("this must be a table", key=path)
     kinds = [name for name, kind in KINDS.items() if role in kind.ROLES]
+    plain = (*RULE_KEYS, *(MANIFEST_KEYS if role is Role.MANIFEST else ()))
     for key in given:
-        if key not in RULE_KEYS and key not in kinds:
-            raise ConfigError("unknown key", key=f"{path}.{key}", known=", ".join((*RULE_KEYS, *kinds)))
+        if key not in plain and key not in kinds:
+            raise ConfigError("unknown key", key=f"{path}.{key}", known=", ".join((*plain, *kinds)))
     require = _texts(given, "require", path)
     for word in require:
         if word not in kinds:
             raise ConfigError("not a kind for this role", key=f"{path}.require", known=", ".join(kinds), found=word)
     pins: dict[str, tuple[bytes, ...]] = {}
     for key in given:
-        if key in RULE_KEYS:
+        if key in plain:
             continue
         if key not in require:
             raise ConfigError("this has no effect: require does not name it", key=f"{path}.{key}")

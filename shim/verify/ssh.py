@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Check = Callable[[SshSignature, bytes, NewHash], None]
 
 NAME = "ssh"
-ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.DEVICETREE)
+ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.DEVICETREE, Role.MANIFEST)
 SUFFIXES: tuple[str, ...] = (".sig",)
 NAMESPACE = "file"  # what ssh-keygen(1) proposes for files
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 NAME = "unsigned"
-ROLES = tuple(Role)
+ROLES: tuple[Role, ...] = tuple(role for role in Role if role is not Role.MANIFEST)  # it would speak for the others
 SUFFIXES: tuple[str, ...] = ()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import NamedTuple
 
 import pytest
 
 from shim.cli.qemu import Disk
+from shim.formats.manifest import Manifest, ManifestFile, build_manifest
 from tests.builders import debian
 from tests.builders.detached import KINDS, Signer, make_signer, policy_table
 from tests.builders.disk import Content, Partition, make_disk
@@ -49,13 +51,20 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     two = (signers["minisign"], signers["ssh ed25519"])
     files |= {"both.img": initrd, **{f"both.img{signer.suffix}": signer.sign(initrd) for signer in two},
               f"loader/entries/{GOOD}": bls("/vmlinuz", "/both.img")}
+    rows = [ManifestFile(name=path, size=len(data), sha256=hashlib.sha256(data).digest())
+            for path, data in (("/listed.img", initrd), ("/text", NO_KERNEL))]
+    manifest = build_manifest(Manifest(version=3, files=tuple(rows))).encode()
+    files |= {"manifest.toml": manifest, "manifest.toml.minisig": signers["minisign"].sign(manifest),
+              "listed.img": initrd, "loader/entries/listed.conf": bls("/text", "/listed.img"),
+              "other.img": initrd, "loader/entries/other.conf": bls("/text", "/other.img")}
     disk = make_disk(folder / "disk.img", [Partition("xbootldr", "ext4", files)])
     table, keys = policy_table(list(signers.values()))
     policy = "\n".join([
         "[policy]", 'anchors = ["ca.der"]',
         "[policy.keys]", *(f"{kind} = {json.dumps(names)}" for kind, names in dict(table["keys"]).items()),  # type: ignore[call-overload]
         "[policy.kernel]", 'require = ["authenticode", "sha256"]', f"sha256 = {json.dumps(digests([NO_KERNEL]))}",
-        "[policy.initrd]", 'require = ["minisign", "ssh"]',
+        "[policy.initrd]", 'require = ["minisign", "ssh", "manifest"]',
+        "[policy.manifest]", 'path = "/manifest.toml"', 'require = ["minisign"]', "minimum_version = 3",
         "[policy.cmdline]", 'require = ["exact"]', f"exact = {json.dumps([TARGET_CMDLINE])}",
     ])  # fmt: skip
     shim = make_shim(folder / "shim", config_text(policy), {**keys, "ca.der": debian_ca().read_bytes()})
@@ -80,6 +89,12 @@ def test_the_signature_of_another_file_is_refused(scene: Scene, tool: str) -> No
     tried = attempt(scene, f"{name_of(tool)}-bad.conf")
     assert tried["stage"] == "verify"
     assert "does not fit" in str(tried["error"])
+
+
+def test_what_the_signed_manifest_lists_is_taken_and_nothing_else(scene: Scene) -> None:
+    assert attempt(scene, "listed.conf")["stage"] == "plan"
+    other = attempt(scene, "other.conf")
+    assert (other["stage"], "the manifest does not name it" in str(other["error"])) == ("verify", True)
 
 
 def test_the_entry_that_is_whole_boots(scene: Scene) -> None:
