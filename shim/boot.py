@@ -193,7 +193,7 @@ class Boot:
     def start(self, candidate: Candidate, attempt: Attempt) -> None:
         """Verify, plan, load and jump."""
         with self.report.stage("verify", attempt):
-            verified = verify(candidate, self.config.policy, self.machine.sha256)
+            verified = verify(candidate, self.config.policy, self.machine.sha256, self.volumes)
             attempt.judged(verified.verdicts)
             for verdict in verified.verdicts:
                 if not verdict.accepted:  # only where the policy audits

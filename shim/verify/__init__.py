@@ -8,6 +8,7 @@ rule of its own.
 from __future__ import annotations
 
 from itertools import islice
+from types import MappingProxyType
 
 from shim.errors import VerifyError
 from shim.formats.digests import SHA256, digest_of
@@ -17,24 +18,31 @@ from shim.verify.piece import NO_PROOF, Piece, Proof
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from shim.formats.digests import NewHash
-    from shim.model import Artifact, Candidate, Verdict
+    from shim.model import Artifact, Candidate, Verdict, Volume
     from shim.verify.policy import Policy
 
 __all__ = ["judge_piece", "verify"]
 PROGRAMS = (Role.KERNEL, Role.UKI)
 
 
-def verify(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Verified:
+def verify(
+    candidate: Candidate, policy: Policy, new_hash: NewHash, volumes: Mapping[str, Volume] = MappingProxyType({})
+) -> Verified:
     """Judge every piece of a candidate; return the proof when all are accepted.
 
-    `new_hash` starts a SHA-256. Raises VerifyError with the first refusal; its `verdicts` are all that were made.
-    A policy that only audits refuses nothing: its refusals stand among the verdicts of the proof.
+    `new_hash` starts a SHA-256; `volumes` are those that the pieces come from, by name. Raises VerifyError with the
+    first refusal; its `verdicts` are all that were made. A policy that only audits refuses nothing: its refusals stand
+    among the verdicts of the proof.
     """
-    proof = _read_proof(candidate, policy, new_hash)
-    verdicts = tuple(judge_piece(piece, policy) for piece in _pieces(candidate, new_hash, proof))
+    def policy_for(piece: Piece) -> Policy:
+        name = candidate.entry.volume if piece.role is Role.CMDLINE else piece.name.partition(":")[0]
+        return policy.on(volumes.get(name))
+
+    proof = _read_proof(candidate, policy_for, new_hash)
+    verdicts = tuple(judge_piece(piece, policy_for(piece)) for piece in _pieces(candidate, new_hash, proof))
     if proof.verdict is not None:
         verdicts = (proof.verdict, *verdicts)
     for verdict in verdicts:
@@ -87,13 +95,14 @@ def _joined(piece: Piece, approvals: list[Verdict]) -> Verdict:
     )
 
 
-def _read_proof(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Proof:
+def _read_proof(candidate: Candidate, policy_for: Callable[[Piece], Policy], new_hash: NewHash) -> Proof:
     """Return what the manifest of the kernel's volume says; one that is not trusted says nothing, and harms nobody."""
     if candidate.manifest is None:
         return NO_PROOF
     from shim.verify.manifest import read_manifest
 
     piece = _piece(candidate.manifest, new_hash)
+    policy = policy_for(piece)
     return read_manifest(piece, judge_piece(piece, policy), policy)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from shim.formats.x509 import Certificate
-    from shim.model import Role
+    from shim.model import Role, Volume
 
 
 class Rule(Value):
@@ -27,12 +27,25 @@ class Rule(Value):
     pins: Mapping[str, tuple[bytes, ...]]
 
 
+class Source(Value):
+    """Rules of their own for what comes from some volumes: those whose fields have the values in `match`."""
+
+    match: Mapping[str, object]
+    rules: Mapping[Role, Rule]
+
+    def matches(self, volume: Volume) -> bool:
+        """Say whether a volume is one of them."""
+        facts = {**volume.as_dict(), "kind": volume.kind.value}
+        return all(facts[name] == value for name, value in self.match.items())
+
+
 class Policy(Value):
     """Whom to trust for what. A role without a rule is refused.
 
     `keys` are what the kinds other than Authenticode trust, by kind. `suffixes` are those of the detached signatures
     that some rule may need. `manifest_path` is where a manifest is looked for, `manifest_minimum` the version that it
-    must have at least. With `audit` a refusal is told and stops nothing.
+    must have at least. `sources` have rules of their own for some volumes; the first that matches counts. With `audit`
+    a refusal is told and stops nothing.
     """
 
     anchors: tuple[Certificate, ...] = ()
@@ -42,7 +55,13 @@ class Policy(Value):
     suffixes: tuple[str, ...] = ()
     manifest_path: str | None = None
     manifest_minimum: int = 0
+    sources: tuple[Source, ...] = ()
     audit: bool = False
+
+    def on(self, volume: Volume | None) -> Policy:
+        """Return the policy for what comes from a volume: its roles with rules of their own, the others as they are."""
+        found = next((source for source in self.sources if volume is not None and source.matches(volume)), None)
+        return self if found is None else self.replace(rules={**self.rules, **found.rules})
 
     def required(self, role: Role) -> tuple[str, ...]:
         """Return the kinds of which a role must satisfy one; none means that it is refused."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError
-from shim.model import Role
+from shim.model import PartitionKind, Role
 from shim.verify.kinds import KINDS
-from shim.verify.policy import Policy, Rule
+from shim.verify.policy import Policy, Rule, Source
 from shim.verify.revoked import parse_revoked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from shim.formats.x509 import Certificate
 
-TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "keys")
+TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "keys", "source")
 MODES = ("enforce", "audit")
 RULE_KEYS = ("require", "threshold")
 MANIFEST_KEYS = ("path", "minimum_version")
 THRESHOLD_MAX = 16
+# What a source may be known by, with the type of each; words of `PartitionKind` for kind.
+MATCHES: dict[str, type] = {"kind": str, "label": str, "uuid": str, "partuuid": str, "partlabel": str, "fstype": str,
+                            "removable": bool}
 
 
 def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes]) -> Policy:
@@ -37,26 +40,57 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
     databases = [(name, read_file(name)) for name in _texts(table, "dbx", "policy")]
     images = KINDS["sha256"].parse_pins(_texts(table, "dbx_sha256", "policy"), "policy.dbx_sha256")
     rules = {role: _parse_rule(role, table[name]) for name, role in roles.items() if name in table}
+    sources = _parse_sources(table.get("source", []), roles)
     keys = _parse_keys(table.get("keys", {}), read_file)
-    for role, rule in rules.items():
-        for kind in rule.require:
-            if hasattr(KINDS[kind], "parse_keys") and kind not in keys:
-                raise ConfigError(f"{kind} needs policy.keys.{kind}", key=f"policy.{role.value}.require")
-    for role, rule in rules.items():
-        if "authenticode" in rule.require and not anchors:
-            raise ConfigError("authenticode needs policy.anchors", key=f"policy.{role.value}.require")
-    path, minimum = _parse_manifest(table.get(Role.MANIFEST.value), rules)
-    required = dict.fromkeys(kind for rule in rules.values() for kind in rule.require)
+    everything = [*rules.items(), *(item for source in sources for item in source.rules.items())]
+    for role, rule in everything:
+        _check_rule(role, rule, keys, anchors)
+    path, minimum = _parse_manifest(table.get(Role.MANIFEST.value), everything)
+    required = dict.fromkeys(kind for _role, rule in everything for kind in rule.require)
     return Policy(
-        anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules,
+        anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules, sources=sources,
         suffixes=tuple(dict.fromkeys(suffix for kind in required for suffix in KINDS[kind].SUFFIXES)),
         manifest_path=path, manifest_minimum=minimum, audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
     )
 
 
-def _parse_manifest(given: object, rules: Mapping[Role, Rule]) -> tuple[str | None, int]:
+def _check_rule(role: Role, rule: Rule, keys: Mapping[str, object], anchors: Sequence[Certificate]) -> None:
+    """Raise ConfigError for a kind that has nobody to trust."""
+    for kind in rule.require:
+        if hasattr(KINDS[kind], "parse_keys") and kind not in keys:
+            raise ConfigError(f"{kind} needs policy.keys.{kind}", key=f"policy.{role.value}.require")
+    if "authenticode" in rule.require and not anchors:
+        raise ConfigError("authenticode needs policy.anchors", key=f"policy.{role.value}.require")
+
+
+def _parse_sources(given: object, roles: Mapping[str, Role]) -> tuple[Source, ...]:
+    if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):
+        raise ConfigError("this must be a list of tables: [[policy.source]]", key="policy.source")
+    return tuple(_parse_source(table, roles) for table in given)
+
+
+def _parse_source(table: Mapping[str, object], roles: Mapping[str, Role]) -> Source:
+    for name in table:
+        if name != "match" and name not in roles:
+            raise ConfigError("unknown key", key=f"policy.source.{name}", known=", ".join(("match", *roles)))
+    match = table.get("match")
+    if not isinstance(match, dict) or not match:
+        raise ConfigError("a source needs something to be known by", key="policy.source.match",
+                          known=", ".join(MATCHES))
+    for name, value in match.items():
+        if name not in MATCHES or not isinstance(value, MATCHES[name]):
+            raise ConfigError("not a thing that a source can be known by", key=f"policy.source.match.{name}",
+                              known=", ".join(MATCHES))
+    kinds = [kind.value for kind in PartitionKind]
+    if match.get("kind", kinds[0]) not in kinds:
+        raise ConfigError("no such kind of partition", key="policy.source.match.kind", known=" ".join(kinds))
+    return Source(match=match, rules={
+        role: _parse_rule(role, table[name], "policy.source") for name, role in roles.items() if name in table})
+
+
+def _parse_manifest(given: object, rules: Sequence[tuple[Role, Rule]]) -> tuple[str | None, int]:
     """Return where the manifest lies and its least version; none where no rule asks for one."""
-    asked = [role.value for role, rule in rules.items() if "manifest" in rule.require]
+    asked = [role.value for role, rule in rules if "manifest" in rule.require]
     if not isinstance(given, dict):
         if asked:
             raise ConfigError("manifest needs the table policy.manifest", key=f"policy.{asked[0]}.require")
@@ -109,8 +143,8 @@ def parse_anchors(name: str, data: bytes) -> tuple[Certificate, ...]:
         raise ConfigError(f"not a usable certificate: {problem}", key="policy.anchors", name=name) from problem
 
 
-def _parse_rule(role: Role, given: object) -> Rule:
-    path = f"policy.{role.value}"
+def _parse_rule(role: Role, given: object, table: str = "policy") -> Rule:
+    path = f"{table}.{role.value}"
     if not isinstance(given, dict):
         raise ConfigError("this must be a table", key=path)
     kinds = [name for name, kind in KINDS.items() if role in kind.ROLES]

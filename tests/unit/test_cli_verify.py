@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from shim.cli import inspect as inspect_verb
+from shim.cli import main
 from shim.cli import verify as verify_verb
 from shim.errors import ConfigError
 from tests.builders.signing import (
@@ -172,10 +173,10 @@ def test_the_commands_of_the_manual(
     (tmp_path / "vmlinuz").write_bytes(signed_pe(small_pe(), Signing(root)))
     (tmp_path / "initrd.img").write_bytes(b"test")
     monkeypatch.chdir(tmp_path)
-    commands = [line.split() for line in manual.splitlines() if line.startswith("    bootshim verify ")]
-    assert len(commands) == 3
+    commands = [line.split()[1:] for line in manual.splitlines() if line.startswith("    bootshim ")]
+    assert [command[0] for command in commands] == ["verify"] * 3 + ["policy"] * 2
     for command in commands:
-        assert run(verify_verb, *command[2:]) == 0, capsys.readouterr().out
+        assert main(command) == 0, capsys.readouterr().out
 
 
 @pytest.mark.tools

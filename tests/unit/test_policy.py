@@ -9,7 +9,7 @@ import pytest
 
 from shim.config import parse_config
 from shim.errors import ConfigError, VerifyError
-from shim.model import Artifact, Candidate, Entry, FileRef, Role, Verified
+from shim.model import Artifact, Candidate, Entry, FileRef, PartitionKind, Role, Verified, Volume
 from shim.system.blobs import MemoryBlobs
 from shim.verify import verify
 from shim.verify.policy import Policy
@@ -188,3 +188,45 @@ def test_the_configuration_names_files_and_lines(root: Identity) -> None:
     assert config.files == ("both.pem",)
     with pytest.raises(ConfigError, match=r"line=7, key=policy\.kernel\.requre"):
         parse_config(text + "requre = []\n", "my.toml", {"both.pem": both}.__getitem__)
+
+
+def test_a_volume_has_rules_of_its_own(kernel: bytes, root: Identity) -> None:
+    """The first source that matches counts; what it does not name stays as it is."""
+    table = {
+        "anchors": ["ca"], "kernel": SIGNED, "cmdline": exact(LINE), "source": [
+            {"match": {"removable": True}, "kernel": {"require": []}},
+            {"match": {"label": "RESCUE", "kind": "esp"}, "cmdline": exact("rescue")},
+            {"match": {"kind": "esp"}, "cmdline": UNSIGNED},
+        ],
+    }  # fmt: skip
+    rules = parse_policy(table, {"ca": root.der}.__getitem__)
+
+    def told(line: str = LINE, **facts: object) -> str:
+        volume = Volume(name="disk", **facts)  # type: ignore[arg-type]
+        try:
+            verify(candidate(kernel, cmdline=line), rules, hashlib.sha256, {"disk": volume})
+        except VerifyError as problem:
+            return problem.reason
+        return "good"
+
+    assert told() == "good"
+    assert "the policy has no rule that would take a kernel" in told(removable=True)
+    assert "the policy has no rule" in told(removable=True, label="RESCUE", kind=PartitionKind.ESP)
+    assert told("anything", kind=PartitionKind.ESP) == "good"
+    assert "none of the command lines" in told("anything", label="RESCUE")
+    assert "none of the command lines" in told("anything", label="RESCUE", kind=PartitionKind.ESP)
+    assert told("rescue", label="RESCUE", kind=PartitionKind.ESP) == "good"
+    verify(candidate(kernel), rules, hashlib.sha256)  # a volume that nobody knows has the common rules
+
+
+@pytest.mark.parametrize(("source", "sentence"), [
+    (3, "must be a list of tables"), ([3], "must be a list of tables"), ([{"kernel": UNSIGNED}], "to be known by"),
+    ([{"match": {}, "kernel": UNSIGNED}], "to be known by"), ([{"match": {"color": "red"}}], "not a thing"),
+    ([{"match": {"removable": "yes"}}], "not a thing"), ([{"match": {"kind": "boot"}}], "no such kind of partition"),
+    ([{"match": {"label": "x"}, "anchors": []}], "unknown key"),
+    ([{"match": {"label": "x"}, "kernel": {"require": ["minisign"]}}], "needs policy.keys.minisign"),
+    ([{"match": {"label": "x"}, "kernel": {"require": ["manifest"]}}], "needs the table policy.manifest"),
+])  # fmt: skip
+def test_a_source_that_makes_no_sense_is_refused(source: object, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        parse_policy({"source": source}, dict[str, bytes]().__getitem__)
