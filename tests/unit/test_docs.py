@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 import tempfile
@@ -11,6 +12,7 @@ import pytest
 
 from shim.cli import VERBS, build_parser
 from shim.config import TABLES, parse_config
+from shim.load.errnos import FILE, LOAD
 from shim.model import Role
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +93,13 @@ def test_what_the_manual_for_developers_names_is_there() -> None:
     code = "\n".join(path.read_text() for path in sources)
     for variable in re.findall(r"`(BOOTSHIM_\w+)`", text):
         assert f'"{variable}"' in code, variable
+
+
+def test_the_sentences_of_the_running_kernel_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| `(E[A-Z]+)` \| (.*) \|$", (ROOT / "docs/trust.md").read_text(), re.MULTILINE)
+    assert len(rows) == 5
+    for name, sentence in rows:
+        assert sentence in (LOAD.get(getattr(errno, name)), FILE.get(getattr(errno, name))), name
 
 
 def test_every_verb_is_in_readme() -> None:
