@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from tests.vm.shimmed import (
     BASE_CMDLINE,
     TARGET_CMDLINE,
     TIMEOUT,
+    Outcome,
     Shim,
     boot,
     config_text,
@@ -91,6 +92,40 @@ def test_without_a_console_that_anybody_uses_it_ends_in_a_reset(tmp_path: Path) 
     outcome = boot(shim_with(tmp_path, config))
     assert outcome.ended == "reset"
     assert "nothing was booted: reset in 1 s unless a disk comes" in outcome.serial
+
+
+def swapped_under_way(shim: Shim, disk: Path, changes: Mapping[bytes, bytes]) -> tuple[Outcome, bool]:
+    """Boot, and change the disk as soon as the verdict is told; say whether that was before the load was done."""
+    image = disk.read_bytes()
+    spec = MachineSpec(kernel=shim.kernel, initramfs=shim.initramfs, cmdline=BASE_CMDLINE, disks=(Disk(path=disk),))
+    with Qemu(spec) as machine:
+        assert machine.read_until("AUDIT ONLY, booted all the same: the cmdline", TIMEOUT), machine.serial
+        with disk.open("r+b") as stream:
+            for old, new in changes.items():
+                stream.seek(image.index(old))
+                stream.write(new)
+        in_time = machine.read_until("bootshim-report-begin", 0.001) is None
+        assert machine.wait(TIMEOUT) == "off", machine.serial
+        return outcome_of(machine), in_time
+
+
+@pytest.mark.parametrize("engine", ["load", "file"])
+def test_what_boots_is_what_was_verified_though_the_disk_changed(tmp_path: Path, engine: str) -> None:
+    """Kernel and initrd are overwritten on the disk after the verdict and before the load.
+
+    The moment is known by the sentence of a policy that audits: it refuses the command line, and says so then.
+    """
+    policy = POLICY.replace("[policy]", '[policy]\nmode = "audit"').replace("quiet", "loud")
+    shim = shim_with(tmp_path, config_text(policy, engine=engine))
+    page = debian.kernel().image.read_bytes()[1 << 20 : (1 << 20) + 4096]
+    changes = {TOKEN.encode(): make_token().encode(), page: bytes(len(page))}
+    for _ in range(3):  # a host that is busy may come too late
+        outcome, in_time = swapped_under_way(shim, one_entry(tmp_path), changes)
+        assert outcome.facts is not None
+        assert outcome.facts.token == TOKEN
+        if in_time:
+            return
+    pytest.fail("the disk was never changed in time")
 
 
 @pytest.mark.parametrize("engine", ["load", "file"])
