@@ -15,6 +15,7 @@ from typing import Any
 
 from shim.cli.accel import accelerator
 from shim.cli.qemu import program
+from tests.bench.native import LIMIT, Judged, measure_verdict
 from tests.bench.peers import kexec_tools
 from tests.bench.sizes import Sizes, measure_sizes
 from tests.bench.times import FIGURES, MEMORY, Contender, Run, make_bench, make_contenders, run_all, spread
@@ -42,7 +43,9 @@ def main(arguments: list[str]) -> int:
     runs = measure_times(int(rounds))
     show_times(runs)
     show_stages(runs)
-    OUTPUT.write_text(json.dumps(as_json(about, sizes, runs), indent=2) + "\n")
+    judged = measure_verdict(DIRECTORY, max(int(rounds), 3))
+    show_verdict(judged)
+    OUTPUT.write_text(json.dumps(as_json(about, sizes, runs, judged), indent=2) + "\n")
     print(f"\neverything is in {OUTPUT}")
     return 0
 
@@ -105,6 +108,12 @@ def show_stages(runs: dict[tuple[str, str], list[Run]]) -> None:
             print(f"  {loader}, {engine}: " + ", ".join(f"{name} {took * 1000:.0f}" for name, took in stages.items()))
 
 
+def show_verdict(judged: Judged) -> None:
+    """Print what a verdict costs on this machine."""
+    print(f"\nnatively, a UKI of {judged.size} bytes: SHA-256 {judged.sha256 * 1000:.1f} ms, "
+          f"verdict {judged.verdict * 1000:.1f} ms, ratio {judged.ratio:.2f} (goal: {LIMIT} at most)")
+
+
 def medians(runs: list[Run]) -> dict[str, float]:
     held: dict[str, list[float]] = defaultdict(list)
     for run in runs:
@@ -113,11 +122,15 @@ def medians(runs: list[Run]) -> dict[str, float]:
     return {name: spread(values)[1] for name, values in held.items()}
 
 
-def as_json(about: dict[str, str], sizes: list[Sizes], runs: dict[tuple[str, str], list[Run]]) -> dict[str, Any]:
+def as_json(
+    about: dict[str, str], sizes: list[Sizes], runs: dict[tuple[str, str], list[Run]], judged: Judged
+) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "about": about, "sizes": [row._asdict() for row in sizes],
         "runs": [{"loader": loader, "engine": engine, **run._asdict()}
                  for (loader, engine), made in runs.items() for run in made],
+        "verdict": judged._asdict(),
+        "goals": [{"name": "verdict / SHA-256", "value": judged.ratio, "limit": LIMIT, "pass": judged.ratio <= LIMIT}],
     }  # fmt: skip
 
 

@@ -49,5 +49,6 @@ def test_the_benchmark_runs(
     for run in made["runs"]:
         assert 0 < run["init_to_jump"] < run["init_to_second"]
         assert ("verify" in run["stages"]) is (run["loader"] == "bootshim")
+    assert made["goals"][0]["pass"], made["verdict"]
     assert {row["loader"]: row["modules"] for row in made["sizes"]} == {"bootshim": True, "kexec-tools": True}
     assert "Run /init -> second kernel" in capsys.readouterr().out
