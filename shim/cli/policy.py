@@ -111,7 +111,9 @@ def rule_text(rule: Rule) -> str:
         return "never: require is empty"
     kinds = " or ".join(f"{kind} ({len(rule.pins[kind])} listed)" if kind in rule.pins else kind
                         for kind in rule.require)
-    return kinds if rule.threshold == 1 else f"{rule.threshold} approvals by different signers: {kinds}"
+    if rule.threshold > 1:
+        kinds = f"{rule.threshold} approvals by different signers: {kinds}"
+    return kinds if rule.minimum_version is None else f"{kinds}; version {rule.minimum_version} or newer"
 
 
 def match_text(match: dict[str, object]) -> str:
@@ -131,6 +133,7 @@ def as_json(policy: Policy) -> dict[str, Any]:
 
     def rules_json(rules: dict[Role, Rule]) -> dict[str, Any]:
         return {role.value: {"require": list(rule.require), "threshold": rule.threshold,
+                             "minimum_version": rule.minimum_version,
                              "pins": {kind: len(pins) for kind, pins in rule.pins.items()}}
                 for role, rule in rules.items()}
 

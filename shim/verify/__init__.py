@@ -13,6 +13,7 @@ from types import MappingProxyType
 from shim.errors import VerifyError
 from shim.formats.digests import SHA256, digest_of
 from shim.model import Role, Verified
+from shim.verify.age import check_age
 from shim.verify.kinds import KINDS
 from shim.verify.piece import NO_PROOF, Piece, Proof
 
@@ -62,6 +63,10 @@ def judge_piece(piece: Piece, policy: Policy) -> Verdict:
         _check_not_revoked(piece, policy)
     except VerifyError as problem:
         return piece.refused("dbx", str(problem))
+    try:
+        check_age(piece, policy)
+    except VerifyError as problem:
+        return piece.refused("minimum_version", str(problem))
     threshold, problems = policy.threshold(piece.role), list[str]()
     approvals = list(islice(_approvals(piece, policy, required, problems), threshold))
     if len(approvals) == threshold:

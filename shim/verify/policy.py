@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 class Rule(Value):
     """What one role must show: `threshold` approvals, each of another signer, by any of the kinds in `require`.
 
-    `pins` are lists that belong to some of the kinds.
+    `minimum_version` is the least version of a kernel. `pins` are lists that belong to some of the kinds.
     """
 
     require: tuple[str, ...] = ()
     threshold: int = 1
+    minimum_version: str | None = None
     pins: Mapping[str, tuple[bytes, ...]]
 
 
@@ -72,6 +73,11 @@ class Policy(Value):
         """Return how many approvals a role must have, each of another signer."""
         rule = self.rules.get(role)
         return rule.threshold if rule else 1
+
+    def minimum_version(self, role: Role) -> str | None:
+        """Return the least version of a kernel in a role, None where any will do."""
+        rule = self.rules.get(role)
+        return rule.minimum_version if rule else None
 
     def pins(self, role: Role, kind: str) -> tuple[bytes, ...]:
         """Return what the policy lists for a role under the name of a kind."""

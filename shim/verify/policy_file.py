@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError
 from shim.model import PartitionKind, Role
+from shim.verify import age
 from shim.verify.kinds import KINDS
 from shim.verify.policy import Policy, Rule, Source
 from shim.verify.revoked import parse_revoked
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "keys", "source")
 MODES = ("enforce", "audit")
 RULE_KEYS = ("require", "threshold")
-MANIFEST_KEYS = ("path", "minimum_version")
+# More keys of some roles: a manifest's version is a number, a kernel's a text.
+ROLE_KEYS = {Role.MANIFEST: ("path", "minimum_version"), **dict.fromkeys(age.ROLES, ("minimum_version",))}
 THRESHOLD_MAX = 16
 # What a source may be known by, with the type of each; words of `PartitionKind` for kind.
 MATCHES: dict[str, type] = {"kind": str, "label": str, "uuid": str, "partuuid": str, "partlabel": str, "fstype": str,
@@ -148,7 +150,7 @@ def _parse_rule(role: Role, given: object, table: str = "policy") -> Rule:
     if not isinstance(given, dict):
         raise ConfigError("this must be a table", key=path)
     kinds = [name for name, kind in KINDS.items() if role in kind.ROLES]
-    plain = (*RULE_KEYS, *(MANIFEST_KEYS if role is Role.MANIFEST else ()))
+    plain = (*RULE_KEYS, *ROLE_KEYS.get(role, ()))
     for key in given:
         if key not in plain and key not in kinds:
             raise ConfigError("unknown key", key=f"{path}.{key}", known=", ".join((*plain, *kinds)))
@@ -163,7 +165,10 @@ def _parse_rule(role: Role, given: object, table: str = "policy") -> Rule:
         if key not in require:
             raise ConfigError("this has no effect: require does not name it", key=f"{path}.{key}")
         pins[key] = KINDS[key].parse_pins(_texts(given, key, path), f"{path}.{key}")
-    return Rule(require=require, threshold=_parse_threshold(given, require, path), pins=pins)
+    minimum = given.get("minimum_version") if role in age.ROLES else None
+    if minimum is not None and (not isinstance(minimum, str) or not minimum.isprintable() or not minimum):
+        raise ConfigError("not a version", key=f"{path}.minimum_version", found=str(minimum))
+    return Rule(require=require, threshold=_parse_threshold(given, require, path), minimum_version=minimum, pins=pins)
 
 
 def _parse_threshold(given: Mapping[str, object], require: tuple[str, ...], path: str) -> int:

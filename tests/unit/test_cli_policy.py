@@ -95,6 +95,6 @@ def test_it_is_json_too(config: Path, capsys: pytest.CaptureFixture[str]) -> Non
     told = json.loads(text)
     assert (status, told["schema"], told["mode"], told["warnings"]) == (0, "bootshim.policy/1", "enforce", [])
     assert told["rules"]["kernel"] == {
-        "require": ["authenticode", "sha256"], "threshold": 2, "pins": {"sha256": 1}}
+        "require": ["authenticode", "sha256"], "threshold": 2, "minimum_version": None, "pins": {"sha256": 1}}
     assert told["sources"][0]["match"] == {"removable": True, "kind": "esp"}
     assert [anchor["subject"] for anchor in told["anchors"]] == ["Root of Trust"]

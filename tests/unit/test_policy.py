@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,10 @@ from shim.system.blobs import MemoryBlobs
 from shim.verify import verify
 from shim.verify.policy import Policy
 from shim.verify.policy_file import parse_policy
+from tests.builders import debian
 from tests.builders.signing import Identity, Signing, identity, key, signed_pe, small_pe
-from tests.unit.judging import policy
+from tests.builders.uki import make_uki
+from tests.unit.judging import judge, policy
 
 INITRD, DEVICETREE, LINE = b"070701 an initrd", b"\xd0\x0d\xfe\xed a tree", "root=/dev/vda2 ro"
 SIGNED, UNSIGNED = {"require": ["authenticode"]}, {"require": ["unsigned"]}
@@ -230,3 +233,30 @@ def test_a_volume_has_rules_of_its_own(kernel: bytes, root: Identity) -> None:
 def test_a_source_that_makes_no_sense_is_refused(source: object, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         parse_policy({"source": source}, dict[str, bytes]().__getitem__)
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize(("minimum", "sentence"), [
+    ("6.1.0-1-cloud-amd64", ""), ("6.1.0", ""), ("7", "the kernel is too old"),
+    ("6.1.0-9999", "the kernel is too old (expected=6.1.0-9999, found=6.1.0-"),
+    ("8", "the kernel is too old"),
+])  # fmt: skip
+def test_a_kernel_may_be_too_old(minimum: str, sentence: str, tmp_path: Path) -> None:
+    """A kernel that Debian signed, bare and in a UKI: the version is what the signature covers."""
+    image = debian.kernel().image
+    uki = make_uki(tmp_path / "uki.efi", image, [], "quiet").read_bytes()
+    for role, data in ((Role.KERNEL, image.read_bytes()), (Role.UKI, uki)):
+        rules = policy(**{role.value: {**pin(data), "minimum_version": minimum}})
+        verdict = judge(data, rules, role)
+        assert verdict.accepted is not bool(sentence), verdict.reason
+        assert sentence in verdict.reason
+        assert (verdict.rule == "minimum_version") is bool(sentence)
+
+
+def test_a_kernel_that_does_not_say_its_version_is_too_old(kernel: bytes) -> None:
+    assert "no version can be read" in judge(kernel, policy(kernel={**pin(kernel), "minimum_version": "1"})).reason
+    for nonsense in ("", 6, "\n"):
+        with pytest.raises(ConfigError, match="not a version"):
+            policy(kernel={**pin(kernel), "minimum_version": nonsense})
+    with pytest.raises(ConfigError, match="unknown key"):
+        policy(initrd={**pin(kernel), "minimum_version": "1"})
