@@ -11,6 +11,7 @@ from shim.entries import read_entries
 from shim.errors import EntryError, ShimError, VerifyError, printable
 from shim.fetch import artifacts_of, fetch_entry, limits_for, release
 from shim.load import LoadOptions, load, plan
+from shim.load.state import read_kernel_state
 from shim.model import Candidate, Problem, SegmentsPlan
 from shim.report import Handover
 from shim.ui.menu import ChoiceKind, MenuOptions, choose
@@ -48,6 +49,7 @@ class Boot:
 
     def run(self) -> None:
         """Boot, or end in a reset or power-off. Returns only where leaving is recorded instead of done."""
+        self.report.kernel = read_kernel_state(self.machine.facts)
         delay, asked = self.config.boot.reset_delay, False
         while not self.left:
             found = self.find(0.0 if asked else self.config.boot.wait)

@@ -67,6 +67,7 @@ class Report:
         self.attempts: list[Attempt] = []
         self.notes: list[str] = []
         self.config: dict[str, Any] = {}
+        self.kernel: dict[str, Any] = {}
 
     def stage(self, name: str, attempt: Attempt | None = None) -> StageTimer:
         """Return a context that records how long a stage took, whether it ends well or not."""
@@ -98,6 +99,7 @@ class Report:
         return {
             "schema": SCHEMA,
             "config": self.config,
+            "kernel": self.kernel,
             "stages": [stage.as_dict() for stage in self.stages],
             "volumes": [volume_json(volume) for volume in self.volumes],
             "entries": [entry_json(entry) for entry in self.entries],

@@ -49,14 +49,14 @@ def _choose_unlocked(layout: KernelLayout, facts: Files) -> Choice:
     """Choose where lockdown leaves both. Under secure boot IMA may still forbid kexec_load, because only a file can
     be appraised (security/integrity/ima/ima_main.c, ima_load_data, LOADING_KEXEC_IMAGE).
     """
-    if not _secure_boot(facts):
+    if not is_secure_boot(facts):
         return Choice(engine="load", why="no lockdown: own segments, each checked by the purgatory")
     if layout.kexec_file:
         return Choice(engine="file", why="secure boot: the running kernel demands a signature, and judges it")
     return Choice(engine="load", why=f"secure boot, and kexec_file_load cannot take a {layout.format}: own segments")
 
 
-def _secure_boot(facts: Files) -> bool:
+def is_secure_boot(facts: Files) -> bool:
     """Say whether the firmware had secure boot on, as the running kernel's EFI stub found it."""
     try:
         running = facts.read(RUNNING, SIZE)

@@ -91,6 +91,10 @@ def test_the_running_kernel_judges_and_its_refusals_are_told(scene: Scene) -> No
     errors = outcome.errors()
     assert {name: REFUSED[name] in errors[name] for name in REFUSED} == dict.fromkeys(REFUSED, True), errors
     assert outcome.report is not None
+    kernel = outcome.report["kernel"]
+    assert (kernel["lockdown"], kernel["secure_boot"], kernel["kexec_load_disabled"]) == ("integrity", True, False)
+    assert any(name.startswith("Debian Secure Boot CA: ") for name in kernel["keys"])
+    assert any(name.startswith("ours-ca") for name in kernel["keys"])
     last = outcome.report["attempts"][-1]
     assert (last["entry"], last["engine"]) == (GOOD, "kexec_file_load")
     assert last["why"].startswith("lockdown=integrity: only the running kernel may judge and load")
