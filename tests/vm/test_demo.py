@@ -47,7 +47,8 @@ def test_the_benchmark_runs(
     assert {(run["loader"], run["engine"]) for run in made["runs"]} == {
         (loader, engine) for loader in ("bootshim", "kexec-tools") for engine in ("load", "file")}
     for run in made["runs"]:
-        assert 0 < run["init_to_jump"] < run["init_to_second"]
+        assert run["init_to_jump"] > 0  # by the kernel's clock, the other two by the host's: not to be compared
+        assert 0 < run["jump_to_second"] < run["init_to_second"]
         assert ("verify" in run["stages"]) is (run["loader"] == "bootshim")
     assert made["goals"][0]["pass"], made["verdict"]
     assert {row["loader"]: row["modules"] for row in made["sizes"]} == {"bootshim": True, "kexec-tools": True}
