@@ -116,7 +116,7 @@ def _signature_facts(signature: Signature, data: bytes, pe: PE) -> dict[str, Any
 
 
 def _signer_facts(signer: Signer, certificates: tuple[Certificate, ...]) -> dict[str, Any]:
-    mine = [one for one in certificates if (one.issuer, one.serial) == (signer.issuer, signer.serial)]
+    mine = [one for one in certificates if signer.names(one)]
     return {
         "subject": mine[0].subject_text if mine else "(certificate not carried)",
         "issuer": name_text(signer.issuer),

@@ -64,10 +64,17 @@ def judge_piece(piece: Piece, policy: Policy) -> Verdict:
 def _approvals(
     piece: Piece, policy: Policy, required: tuple[str, ...], problems: list[str]
 ) -> Iterator[Verdict]:
-    """Give the verdict of every kind and signer that speaks for a piece; keep the reasons of those that do not."""
+    """Give the verdict of every kind and signer that speaks for a piece; keep the reasons of those that do not.
+
+    A key that signed in several ways speaks once.
+    """
+    keys: set[bytes] = set()
     for name in required:
         try:
-            yield from KINDS[name].judge(piece, policy)
+            for verdict in KINDS[name].judge(piece, policy):
+                if not verdict.key or verdict.key not in keys:
+                    keys.add(verdict.key)
+                    yield verdict
         except VerifyError as problem:
             problems.append(str(problem))
 

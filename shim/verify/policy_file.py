@@ -41,9 +41,8 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
         for kind in rule.require:
             if hasattr(KINDS[kind], "parse_keys") and kind not in keys:
                 raise ConfigError(f"{kind} needs policy.keys.{kind}", key=f"policy.{role.value}.require")
-    for role, rule in rules.items():
-        if "authenticode" in rule.require and not anchors:
-            raise ConfigError("authenticode needs policy.anchors", key=f"policy.{role.value}.require")
+            if hasattr(KINDS[kind], "USES_ANCHORS") and not anchors:
+                raise ConfigError(f"{kind} needs policy.anchors", key=f"policy.{role.value}.require")
     required = dict.fromkeys(kind for rule in rules.values() for kind in rule.require)
     return Policy(
         anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules,
