@@ -14,6 +14,7 @@ from shim.formats.digests import SHA256, digest_of
 from shim.model import Role, Verified
 from shim.verify.kinds import KINDS
 from shim.verify.piece import Piece
+from shim.verify.revoked import check_not_revoked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 __all__ = ["judge_piece", "verify"]
-PROGRAMS = (Role.KERNEL, Role.UKI)
 
 
 def verify(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Verified:
@@ -48,7 +48,7 @@ def judge_piece(piece: Piece, policy: Policy) -> Verdict:
     if not required:
         return piece.refused("none", f"the policy has no rule that would take a {piece.role.value}")
     try:
-        _check_not_revoked(piece, policy)
+        check_not_revoked(piece, policy)
     except VerifyError as problem:
         return piece.refused("dbx", str(problem))
     threshold, problems = policy.threshold(piece.role), list[str]()
@@ -116,20 +116,3 @@ def _cmdline_piece(cmdline: str, new_hash: NewHash) -> Piece:
     if b"\0" in line:
         raise VerifyError("the command line has a NUL inside", at=line.index(b"\0"))
     return Piece(Role.CMDLINE, "the command line", line, digest_of(SHA256, line, new_hash), new_hash)
-
-
-def _check_not_revoked(piece: Piece, policy: Policy) -> None:
-    """Raise VerifyError for bytes that the policy's dbx names, whatever else would speak for them."""
-    revoked = policy.revoked
-    if revoked.has_image(SHA256, piece.sha256):
-        raise VerifyError("its SHA-256 is revoked", sha256=piece.sha256)
-    if piece.role not in PROGRAMS or bytes(piece.data[:2]) != b"MZ":
-        return
-    try:
-        image = piece.image
-    except VerifyError:
-        return  # no image digest is defined for it; only kinds that judge all its bytes can still accept it
-    for name in revoked.image_digests:
-        for digest in {image.digest(name), image.padded_digest(name)}:
-            if revoked.has_image(name, digest):
-                raise VerifyError("its image digest is revoked", digest=name, found=digest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.verify import authenticode, cms, exact, sha256, unsigned
+from shim.verify import appended, authenticode, cms, exact, sha256, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,
     cms.NAME: cms,
+    appended.NAME: appended,
     sha256.NAME: sha256,
     exact.NAME: exact,
     unsigned.NAME: unsigned,

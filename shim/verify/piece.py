@@ -73,6 +73,11 @@ class Piece:
             self._digests[name] = digest_of(name, self.data, self.new_hash)
         return self._digests[name]
 
+    def before(self, end: int) -> Piece:
+        """Return the first `end` bytes as a piece of its own, with nothing beside it."""
+        data = memoryview(self.data)[:end]
+        return Piece(self.role, self.name, data, digest_of(SHA256, data, self.new_hash), self.new_hash)
+
     @property
     def image(self) -> Image:
         """The PE image that the piece is. Raises VerifyError when it is none that could be verified."""
