@@ -20,6 +20,7 @@ from shim.formats.elf import is_elf, parse_elf_kernel
 from shim.formats.os_release import parse_os_release
 from shim.formats.pe import PE, parse_pe
 from shim.formats.pkcs7 import Signer
+from shim.formats.sbat import image_sbat
 from shim.formats.spki import parse_public_key
 from shim.formats.uki import PARTS, Uki, cmdline_text, has_linux_section, profiles_of, split_uki
 from shim.formats.x509 import Certificate, name_text
@@ -146,6 +147,11 @@ def _key_text(certificate: Certificate) -> str:
         return str(problem)
 
 
+def describe_sbat(data: bytes) -> list[dict[str, Any]]:
+    """Return the parts that a PE file says it has, with the generation of each."""
+    return [component.as_dict() for component in image_sbat(parse_pe(data), data)]
+
+
 def describe_linux(data: bytes) -> dict[str, Any]:
     """Return what loading a bzImage takes, from its setup header."""
     image = parse_bzimage(data)
@@ -215,5 +221,6 @@ DESCRIBERS: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], Any]]] = 
     "uki": (has_linux_section, describe_uki),
     "elf": (is_elf, describe_elf),
     "pe": (is_pe, describe_pe),
+    "sbat": (is_pe, describe_sbat),
     "signatures": (is_pe, describe_signatures),
 }

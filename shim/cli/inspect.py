@@ -58,6 +58,8 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
                 lines += _fact_lines(f"  {title} {key}", value)
     if pe := facts.get("pe"):
         lines += _pe_lines(pe)
+    for row in facts.get("sbat", ()):
+        lines.append(f"  SBAT {row['component']}, generation {row['generation']}: {row['package']} {row['version']}")
     for signature in facts.get("signatures", ()):
         lines += _signature_lines(signature)
     lines += [f"  problem: {problem}" for problem in facts["problems"]]

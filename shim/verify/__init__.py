@@ -15,6 +15,7 @@ from shim.model import Role, Verified
 from shim.verify.kinds import KINDS
 from shim.verify.piece import Piece
 from shim.verify.revoked import check_not_revoked
+from shim.verify.sbat import check_sbat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def judge_piece(piece: Piece, policy: Policy) -> Verdict:
     required = policy.required(piece.role)
     if not required:
         return piece.refused("none", f"the policy has no rule that would take a {piece.role.value}")
-    try:
-        check_not_revoked(piece, policy)
-    except VerifyError as problem:
-        return piece.refused("dbx", str(problem))
+    for name, check in (("dbx", check_not_revoked), ("sbat", check_sbat)):
+        try:
+            check(piece, policy)
+        except VerifyError as problem:
+            return piece.refused(name, str(problem))
     threshold, problems = policy.threshold(piece.role), list[str]()
     approvals = list(islice(_approvals(piece, policy, required, problems), threshold))
     if len(approvals) == threshold:

@@ -6,7 +6,8 @@ from shim.errors import ConfigError, FormatError
 from shim.model import Role
 from shim.verify.kinds import KINDS
 from shim.verify.policy import Policy, Rule
-from shim.verify.revoked import parse_revoked
+from shim.verify.revoked import PROGRAMS, parse_revoked
+from shim.verify.sbat import parse_levels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
     from shim.formats.x509 import Certificate
 
-TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "keys")
+TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "sbat", "keys")
 MODES = ("enforce", "audit")
 RULE_KEYS = ("require", "threshold")
+SBAT_WORDS = ("optional", "required")
 THRESHOLD_MAX = 16
 
 
@@ -36,6 +38,7 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
     databases = [(name, read_file(name)) for name in _texts(table, "dbx", "policy")]
     images = KINDS["sha256"].parse_pins(_texts(table, "dbx_sha256", "policy"), "policy.dbx_sha256")
     rules = {role: _parse_rule(role, table[name]) for name, role in roles.items() if name in table}
+    levels = parse_levels((name, read_file(name)) for name in _texts(table, "sbat", "policy"))
     keys = _parse_keys(table.get("keys", {}), read_file)
     for role, rule in rules.items():
         for kind in rule.require:
@@ -43,11 +46,13 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
                 raise ConfigError(f"{kind} needs policy.keys.{kind}", key=f"policy.{role.value}.require")
             if hasattr(KINDS[kind], "USES_ANCHORS") and not anchors:
                 raise ConfigError(f"{kind} needs policy.anchors", key=f"policy.{role.value}.require")
+        if rule.sbat and levels is None:
+            raise ConfigError("there is no level to hold it to: policy.sbat", key=f"policy.{role.value}.sbat")
     required = dict.fromkeys(kind for rule in rules.values() for kind in rule.require)
     return Policy(
         anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules,
         suffixes=tuple(dict.fromkeys(suffix for kind in required for suffix in KINDS[kind].SUFFIXES)),
-        audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
+        audit=_parse_mode(table.get("mode", MODES[0])) == "audit", sbat=levels,
     )
 
 
@@ -96,21 +101,26 @@ def _parse_rule(role: Role, given: object) -> Rule:
     if not isinstance(given, dict):
         raise ConfigError("this must be a table", key=path)
     kinds = [name for name, kind in KINDS.items() if role in kind.ROLES]
+    rule_keys = (*RULE_KEYS, "sbat") if role in PROGRAMS else RULE_KEYS
     for key in given:
-        if key not in RULE_KEYS and key not in kinds:
-            raise ConfigError("unknown key", key=f"{path}.{key}", known=", ".join((*RULE_KEYS, *kinds)))
+        if key not in rule_keys and key not in kinds:
+            raise ConfigError("unknown key", key=f"{path}.{key}", known=", ".join((*rule_keys, *kinds)))
     require = _texts(given, "require", path)
     for word in require:
         if word not in kinds:
             raise ConfigError("not a kind for this role", key=f"{path}.require", known=", ".join(kinds), found=word)
     pins: dict[str, tuple[bytes, ...]] = {}
     for key in given:
-        if key in RULE_KEYS:
+        if key in rule_keys:
             continue
         if key not in require:
             raise ConfigError("this has no effect: require does not name it", key=f"{path}.{key}")
         pins[key] = KINDS[key].parse_pins(_texts(given, key, path), f"{path}.{key}")
-    return Rule(require=require, threshold=_parse_threshold(given, require, path), pins=pins)
+    sbat = given.get("sbat", SBAT_WORDS[0])
+    if sbat not in SBAT_WORDS:
+        raise ConfigError("neither of two words", key=f"{path}.sbat", expected=" ".join(SBAT_WORDS), found=sbat)
+    threshold = _parse_threshold(given, require, path)
+    return Rule(require=require, threshold=threshold, sbat=sbat == "required", pins=pins)
 
 
 def _parse_threshold(given: Mapping[str, object], require: tuple[str, ...], path: str) -> int:

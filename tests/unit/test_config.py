@@ -198,6 +198,8 @@ def test_every_example_in_the_documents_is_a_configuration(block: str) -> None:
 
 def _files(anchor: bytes):  # type: ignore[no-untyped-def]  # a closure for parse_config
     def read(name: str) -> bytes:
+        if name == "sbat-level":
+            return b"sbat,1,2025021800\n"
         return anchor if name.endswith((".der", ".pem")) else b""
 
     return read

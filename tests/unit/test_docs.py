@@ -32,6 +32,8 @@ def ca(name: str) -> bytes:
 
     if name.endswith((".esl", ".bin")):
         raise FileNotFoundError(name)
+    if name == "sbat-level":
+        return b"sbat,1,2025021800\n"
     return next(debian.package("shim-unsigned").rglob("debian-uefi-ca.der")).read_bytes()
 
 
