@@ -56,6 +56,7 @@ def _claims(piece: Piece, problems: list[str]) -> Iterator[Claim]:
 
 
 def _signatures(piece: Piece, problems: list[str]) -> Iterator[tuple[str, bytes]]:
+    left = SIGNATURES_MAX
     for suffix in SUFFIXES:
         if suffix not in piece.beside:
             continue
@@ -64,6 +65,9 @@ def _signatures(piece: Piece, problems: list[str]) -> Iterator[tuple[str, bytes]
         except FormatError as problem:
             problems.append(f"its {suffix}: {problem}")
             continue
+        left -= len(blocks)
+        if left < 0:
+            raise VerifyError("too many signatures lie beside it", expected=SIGNATURES_MAX)
         for number, block in enumerate(blocks, 1):
             yield f"its {suffix}" if number == 1 else f"its {suffix}, signature {number}", block
 
@@ -78,8 +82,8 @@ def _blocks(data: bytes) -> tuple[bytes, ...]:
         return (data,)
     labels = [label for label in PEM_LABELS if f"{PEM_BEGIN.decode()}{label}-----".encode() in data]
     blocks = tuple(block for label in labels for block in parse_pem(data, label))
-    if not 1 <= len(blocks) <= SIGNATURES_MAX:
-        raise FormatError("PEM has no signature, or too many", expected=SIGNATURES_MAX, found=len(blocks))
+    if not blocks:
+        raise FormatError("PEM has no signature", expected=" ".join(PEM_LABELS))
     return blocks
 
 

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from shim.cli import main
 from shim.formats.pkcs7 import parse_signed_data
 from shim.model import Role, Verdict
 from shim.verify import judge_piece
@@ -259,8 +260,10 @@ def test_text(root: Identity, leaf: Identity, stranger: Identity, tmp_path: Path
     accepts(b"a note\n" + good, root)
     foreign = openssl_cms(tmp_path, FILE, stranger, form="PEM")
     accepts(foreign + good, root)
-    assert "PEM has no signature, or too many" in refuses(root.pem, root)
-    assert "PEM has no signature, or too many" in refuses(foreign * 17, root)
+    assert refuses(root.pem, root) == "its .p7s: PEM has no signature (expected=CMS PKCS7)"
+    accepts(foreign * 15 + good, root)
+    assert refuses(good * 17, root) == "too many signatures lie beside it (expected=16)"
+    assert "too many signatures lie beside it" in refuses({".p7s": good * 8, ".p7": good * 8, ".sig": good}, root)
     assert "PEM block has no end" in refuses(good[:-20], root)
     assert "not base64" in refuses(good.replace(b"\nM", b"\n?", 1), root)
     assert "its .p7s, signature 2: no anchor" in refuses(foreign * 2, root)
@@ -274,10 +277,10 @@ def test_hostile_signatures_end_in_a_verdict(root: Identity, leaf: Identity) -> 
                 assert not judge(cut, root).accepted
         for at in range(len(signature)):
             for value in {0x00, 0x80, 0x84, 0xFF, signature[at] ^ 1, signature[at] + 1 & 0xFF}:
-                lie = signature[:at] + bytes([value]) + signature[at + 1 :]
-                survives(parse_signed_data, lie, hex(at))
-                with bounded():
-                    assert judge(lie, root).signer in (None, "Leaf")
+                survives(parse_signed_data, signature[:at] + bytes([value]) + signature[at + 1 :], hex(at))
+            with bounded():
+                lie = signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :]
+                assert judge(lie, root).signer in (None, "Leaf")
 
 
 def test_the_price_of_hostile_signatures(root: Identity, leaf: Identity) -> None:
@@ -289,6 +292,20 @@ def test_the_price_of_hostile_signatures(root: Identity, leaf: Identity) -> None
         assert "too long" in refuses(bytes(SIGNATURE_SIZE_MAX + 1), root)
         text = b"-----BEGIN CMS-----\n" + b"AAAA" * (SIGNATURE_SIZE_MAX // 4 - 100) + b"\n-----END CMS-----\n"
         assert "its .p7s: DER" in refuses(text, root)
+
+
+def test_the_command_reads_what_lies_beside_a_file(
+    root: Identity, leaf: Identity, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    (tmp_path / "my.toml").write_text('[policy]\nanchors = ["root.pem"]\n[policy.initrd]\nrequire = ["cms"]\n')
+    (tmp_path / "initrd").write_bytes(FILE)
+    words = ["verify", str(tmp_path / "initrd"), "--policy", str(tmp_path / "my.toml"), "--role", "initrd"]
+    assert main(words) == 1
+    assert "no signature lies beside it (.p7s, .p7, .sig)" in capsys.readouterr().out
+    (tmp_path / "initrd.p7s").write_bytes(openssl_cms(tmp_path, FILE, leaf))
+    assert main(words) == 0
+    assert "trusted as initrd: signed by Leaf, under Root (SHA-256)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["rsa2048", "rsa4096", "p256", "p384"])
