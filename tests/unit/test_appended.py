@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shim.cli import main
 from shim.errors import FormatError
 from shim.formats.modsig import MAGIC, MODULE_SIGNATURE, SIGNATURE_SIZE_MAX, find_appended
 from shim.formats.pkcs7 import parse_signed_data
@@ -191,6 +192,24 @@ def test_an_initrd_is_loaded_without_its_signature(leaf: Identity) -> None:
     assert plain.sha256 == hashlib.sha256(data).digest() and loaded.sha256 is None
     with pytest.raises(FormatError, match="sig_len"):
         archive_of(artifact(appended(data, b"", size=0)))
+
+
+def test_inspect_tells_of_it(
+    signed: bytes, leaf: Identity, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "initrd"
+
+    def told(data: bytes) -> str:
+        file.write_bytes(data)
+        assert main(["inspect", str(file)]) == 0
+        return capsys.readouterr().out
+
+    signer = "    signer Leaf, issued by Root, ECDSA P-256"
+    assert f"  appended signature over {len(FILE)} bytes\n{signer}\n" in told(signed)
+    bare = appended(FILE, cms(FILE, By(leaf, key_id=b"\1"), certificates=False))
+    assert "    signer (certificate not carried), issued by (not said), unknown key\n" in told(bare)
+    assert "  problem: appended: appended signature has a wrong length" in told(appended(FILE, b"", size=0))
+    assert "appended" not in told(FILE)
 
 
 @pytest.mark.tools
