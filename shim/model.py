@@ -156,7 +156,10 @@ class Candidate(Value):
 
 
 class Verdict(Value):
-    """One judgement on one piece: by which rule, signed by whom, covering what, and the sentence that says so."""
+    """One judgement on one piece: by which rule, signed by whom, covering what, and the sentence that says so.
+
+    `key` is the public key that signed, where the kind knows it: one key is one signer, by whatever kind.
+    """
 
     role: Role
     name: str
@@ -166,6 +169,7 @@ class Verdict(Value):
     signer: str | None = None
     covered: str | None = None
     sha256: bytes = b""
+    key: bytes = b""
 
 
 class Verified(Value):

@@ -193,7 +193,9 @@ def volume_json(volume: Volume) -> dict[str, Any]:
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
     """Return one judgement as JSON values."""
-    return {**verdict.as_dict(), "role": verdict.role.value, "sha256": verdict.sha256.hex()}
+    facts = {**verdict.as_dict(), "role": verdict.role.value, "sha256": verdict.sha256.hex()}
+    del facts["key"]  # only counts signers
+    return facts
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

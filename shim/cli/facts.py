@@ -17,9 +17,11 @@ from shim.formats.authenticode import (
 from shim.formats.bzimage import is_bzimage, parse_bzimage
 from shim.formats.digests import SIZES, digest_name
 from shim.formats.elf import is_elf, parse_elf_kernel
+from shim.formats.modsig import MAGIC, find_appended
 from shim.formats.os_release import parse_os_release
 from shim.formats.pe import PE, parse_pe
-from shim.formats.pkcs7 import Signer
+from shim.formats.pkcs7 import Signer, parse_signed_data
+from shim.formats.sbat import image_sbat
 from shim.formats.spki import parse_public_key
 from shim.formats.uki import PARTS, Uki, cmdline_text, has_linux_section, profiles_of, split_uki
 from shim.formats.x509 import Certificate, name_text
@@ -116,11 +118,11 @@ def _signature_facts(signature: Signature, data: bytes, pe: PE) -> dict[str, Any
 
 
 def _signer_facts(signer: Signer, certificates: tuple[Certificate, ...]) -> dict[str, Any]:
-    mine = [one for one in certificates if (one.issuer, one.serial) == (signer.issuer, signer.serial)]
+    mine = [one for one in certificates if signer.names(one)]
     return {
         "subject": mine[0].subject_text if mine else "(certificate not carried)",
-        "issuer": name_text(signer.issuer),
-        "serial": f"{signer.serial:x}",
+        "issuer": mine[0].issuer_text if mine else name_text(signer.issuer) if signer.issuer else "(not said)",
+        "serial": f"{signer.serial:x}" if signer.key_id is None else None,
         "key": _key_text(mine[0]) if mine else "unknown key",
         "timestamped": any(oid in signer.unsigned_attributes for oid in TIMESTAMPS),
     }
@@ -144,6 +146,24 @@ def _key_text(certificate: Certificate) -> str:
         return parse_public_key(certificate.spki).text
     except FormatError as problem:
         return str(problem)
+
+
+def describe_appended(data: bytes) -> dict[str, Any]:
+    """Return what a signature at the end of a file covers, and who claims to have made it."""
+    found = find_appended(data)
+    if found is None:
+        return {}
+    signed = parse_signed_data(found.signature)
+    return {
+        "content_size": found.content_size,
+        "signers": [_signer_facts(signer, signed.certificates) for signer in signed.signers],
+        "certificates": [_certificate_facts(certificate) for certificate in signed.certificates],
+    }
+
+
+def describe_sbat(data: bytes) -> list[dict[str, Any]]:
+    """Return the parts that a PE file says it has, with the generation of each."""
+    return [component.as_dict() for component in image_sbat(parse_pe(data), data)]
 
 
 def describe_linux(data: bytes) -> dict[str, Any]:
@@ -215,5 +235,7 @@ DESCRIBERS: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], Any]]] = 
     "uki": (has_linux_section, describe_uki),
     "elf": (is_elf, describe_elf),
     "pe": (is_pe, describe_pe),
+    "sbat": (is_pe, describe_sbat),
     "signatures": (is_pe, describe_signatures),
+    "appended": (lambda data: data.endswith(MAGIC), describe_appended),
 }

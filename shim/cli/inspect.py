@@ -58,8 +58,13 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
                 lines += _fact_lines(f"  {title} {key}", value)
     if pe := facts.get("pe"):
         lines += _pe_lines(pe)
+    for row in facts.get("sbat", ()):
+        lines.append(f"  SBAT {row['component']}, generation {row['generation']}: {row['package']} {row['version']}")
     for signature in facts.get("signatures", ()):
         lines += _signature_lines(signature)
+    if appended := facts.get("appended"):
+        lines.append(f"  appended signature over {appended['content_size']} bytes")
+        lines += _signer_lines(appended)
     lines += [f"  problem: {problem}" for problem in facts["problems"]]
     return lines
 
@@ -101,7 +106,12 @@ def _signature_lines(signature: dict[str, Any]) -> list[str]:
     if "problem" in signature:
         return [f"  {signature['place']}: {signature['problem']}"]
     fits = "that of the file" if signature["digest_matches"] else "NOT that of the file"
-    lines = [f"  {signature['place']}: {signature['digest_algorithm']}, its digest is {fits}"]
+    line = f"  {signature['place']}: {signature['digest_algorithm']}, its digest is {fits}"
+    return [line, *_signer_lines(signature)]
+
+
+def _signer_lines(signature: dict[str, Any]) -> list[str]:
+    lines = []
     for signer in signature["signers"]:
         stamp = ", timestamped" if signer["timestamped"] else ""
         lines.append(f"    signer {signer['subject']}, issued by {signer['issuer']}, {signer['key']}{stamp}")

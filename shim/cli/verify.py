@@ -5,7 +5,8 @@
   bootshim verify initrd.img --policy my.toml --role initrd
 
 --policy judges by the [policy] of a configuration, --anchor by a signature under one of the certificates given
-(PEM or DER). --dbx adds a revocation list (EFI_SIGNATURE_LIST, or a UEFI dbx update file).
+(PEM or DER). --dbx adds a revocation list (EFI_SIGNATURE_LIST, or a UEFI dbx update file), --sbat
+a level of generations (rows of a component and its lowest generation).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from shim.verify.piece import Piece
 from shim.verify.policy import Policy
 from shim.verify.policy_file import parse_policy
 from shim.verify.revoked import parse_revoked
+from shim.verify.sbat import parse_levels
 
 HELP = "say whether a file is trusted, and why"
 SCHEMA = "bootshim.verify/1"
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trust.add_argument("--policy", metavar="CONFIG.toml", help="judge by the policy of this configuration")
     trust.add_argument("--anchor", metavar="CERT.pem", nargs="+", help="trust signatures under these certificates")
     parser.add_argument("--dbx", metavar="FILE", action="append", default=[], help="distrust what this lists")
+    parser.add_argument("--sbat", metavar="LEVEL", action="append", default=[], help="demand these generations")
     roles = [role.value for role in Role]
     parser.add_argument("--role", choices=roles, help="default: uki or kernel, by the file's sections")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
@@ -72,7 +75,10 @@ def read_policy(arguments: argparse.Namespace) -> Policy:
         table: dict[str, object] = {"anchors": arguments.anchor, "kernel": rule, "uki": rule}
         policy = parse_policy(table, read_file)
     extra = parse_revoked([(name, read_file(name)) for name in arguments.dbx], ())
-    return policy.replace(revoked=policy.revoked.joined(extra))
+    level = parse_levels((name, read_file(name)) for name in arguments.sbat)
+    if level and policy.sbat:
+        level = policy.sbat.joined(level)
+    return policy.replace(revoked=policy.revoked.joined(extra), sbat=level or policy.sbat)
 
 
 def read_text(path: Path) -> str:

@@ -24,7 +24,7 @@ PLAIN_INITRDS = ("initrd.img", "initrd", "initramfs.img", "initramfs-linux.img",
 OS_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 # What package managers, signers and compressors leave beside a kernel.
 BESIDE = (".old", ".bak", ".gz", ".hmac", ".sha512hmac", ".sig", ".rpmsave", ".rpmnew", ".dpkg-bak",
-          ".dpkg-new", ".dpkg-tmp")
+          ".dpkg-new", ".dpkg-tmp", ".p7s", ".p7")
 FOUND_MAX = 256
 
 

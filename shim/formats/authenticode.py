@@ -59,9 +59,13 @@ class CertificateEntry(Value):
 
 
 class Signature(Value):
-    """A signature and the digest of the image that it vouches for. `nested` are further ones that it carries."""
+    """A signature and the digest of the image that it vouches for, which stands in its `content`.
+
+    `nested` are further ones that it carries.
+    """
 
     signed: SignedData
+    content: bytes
     digest_algorithm: str
     digest: bytes
     nested: tuple[Der, ...] = ()
@@ -129,12 +133,15 @@ def parse_nested(der: Der) -> Signature:
 def _signature(signed: SignedData) -> Signature:
     if signed.content_type != SPC_INDIRECT_DATA:
         raise FormatError("signature is not one over a program", found=signed.content_type)
+    if signed.content is None:
+        raise FormatError("signature does not carry the image digest that it is over")
     algorithm, digest = _parse_indirect_data(signed.content)
     unsigned = [signer.unsigned_attributes for signer in signed.signers]
     nested = tuple(der for attributes in unsigned for der in attributes.get(SPC_NESTED_SIGNATURE, ()))
     if len(nested) > NESTED_MAX:
         raise FormatError("signature carries too many others", expected=NESTED_MAX, found=len(nested))
-    return Signature(signed=signed, digest_algorithm=algorithm, digest=digest, nested=nested)
+    content = signed.content.content
+    return Signature(signed=signed, content=content, digest_algorithm=algorithm, digest=digest, nested=nested)
 
 
 def _parse_indirect_data(der: Der) -> tuple[str, bytes]:

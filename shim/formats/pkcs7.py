@@ -1,7 +1,7 @@
 """PKCS #7 / CMS SignedData. Spec: RFC 2315, 9 (version 1, which Authenticode has); RFC 5652, 5 and 11.
 
 Nothing is judged here. What must be there exactly once (contentType, messageDigest) is asked for with
-`Signer.attribute`.
+`Signer.attribute`. A signature without its content is a detached one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from shim.values import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
-    from shim.formats.der import Der
+    from shim.formats.der import Der, Fields
     from shim.formats.x509 import Certificate
 
-SIGNED_DATA = "1.2.840.113549.1.7.2"
+DATA, SIGNED_DATA = "1.2.840.113549.1.7.1", "1.2.840.113549.1.7.2"
 CONTENT_TYPE, MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
 CERTIFICATES_MAX = 32
 SIGNERS_MAX = 8
@@ -28,16 +29,32 @@ PADDING_MAX = 7  # a certificate table entry may count its padding to eight byte
 
 
 class Signer(Value):
-    """One SignerInfo. `signed` is what the signature covers: the signed attributes, encoded as a SET."""
+    """One SignerInfo, which names its certificate by issuer and serial number or else by `key_id`.
 
-    issuer: bytes
-    serial: int
+    `signed` is what the signature covers: the signed attributes, encoded as a SET. Where there are none it is None,
+    and the signature covers the content itself.
+    """
+
+    issuer: bytes = b""
+    serial: int = 0
+    key_id: bytes | None = None
     digest_algorithm: str
-    signed: bytes
+    signed: bytes | None
     attributes: Mapping[str, tuple[Der, ...]]
     unsigned_attributes: Mapping[str, tuple[Der, ...]]
     signature_algorithm: str
     signature: bytes
+
+    def names(self, certificate: Certificate) -> bool:
+        """Say whether a certificate is the one that the signer names. Several may be: names bind nothing."""
+        if self.key_id is not None:
+            return certificate.key_id == self.key_id
+        return (certificate.issuer, certificate.serial) == (self.issuer, self.serial)
+
+    @property
+    def name(self) -> str:
+        """The serial number or the key identifier of the signer's certificate, in hexadecimal."""
+        return hex(self.serial) if self.key_id is None else self.key_id.hex()
 
     def attribute(self, oid: str) -> Der:
         """Return the single value of a signed attribute. Raises FormatError when there is not exactly one."""
@@ -48,10 +65,11 @@ class Signer(Value):
 
 
 class SignedData(Value):
-    """One signature: what was signed (`content` is the element inside), by whom, and certificates to help."""
+    """One signature: what was signed (`content` is the element inside, None where the signature is detached), by
+    whom, and certificates to help."""
 
     content_type: str
-    content: Der
+    content: Der | None
     digest_algorithms: tuple[str, ...]
     certificates: tuple[Certificate, ...]
     signers: tuple[Signer, ...]
@@ -102,11 +120,14 @@ def _unpadded(data: bytes) -> bytes:
     return data[:size] if len(padding) <= PADDING_MAX and not any(padding) else data
 
 
-def _parse_content(der: Der) -> tuple[str, Der]:
+def _parse_content(der: Der) -> tuple[str, Der | None]:
     fields = der.fields()
     kind = parse_oid(fields.take(OID, "content type"))
-    wrapped = fields.take(context(0), "signed content").fields()
+    element = fields.maybe(context(0))
     fields.finish("content")
+    if element is None:
+        return kind, None
+    wrapped = element.fields()
     content = wrapped.any("signed content")
     wrapped.finish("content")
     return kind, content
@@ -120,30 +141,38 @@ def _parse_certificates(der: Der) -> tuple[Certificate, ...]:
 
 
 def _parse_signer(der: Der) -> Signer:
+    """Return a SignerInfo. Spec: RFC 5652, 5.3."""
     fields = der.fields()
     version = parse_integer(fields.take(INTEGER, "signer version"))
-    if version != 1:
-        raise FormatError("signer is not named by issuer and serial number", version=version)
-    name = fields.take(SEQUENCE, "issuer and serial number").fields()
-    issuer = name.take(SEQUENCE, "issuer").encoded
-    serial = parse_integer(name.take(INTEGER, "serial number"))
-    name.finish("issuer and serial number")
+    named = _parse_signer_name(fields, version)
     digest_algorithm = parse_algorithm(fields.take(SEQUENCE, "digest algorithm"))
-    signed = fields.take(context(0), "signed attributes")
+    signed = fields.maybe(context(0))
     signature_algorithm = parse_algorithm(fields.take(SEQUENCE, "signature algorithm"))
     signature = fields.take(OCTET_STRING, "signature").content
     unsigned = fields.maybe(context(1))
     fields.finish("signer")
     return Signer(
-        issuer=issuer,
-        serial=serial,
+        **named,
         digest_algorithm=digest_algorithm,
-        signed=bytes([SET]) + signed.encoded[1:],
-        attributes=_parse_attributes(signed),
+        signed=None if signed is None else bytes([SET]) + signed.encoded[1:],
+        attributes={} if signed is None else _parse_attributes(signed),
         unsigned_attributes={} if unsigned is None else _parse_attributes(unsigned),
         signature_algorithm=signature_algorithm,
         signature=signature,
     )
+
+
+def _parse_signer_name(fields: Fields, version: int) -> dict[str, Any]:
+    """Return how a signer names its certificate: in version 1 by issuer and serial number, in 3 by the key."""
+    if version == 3:
+        return {"key_id": fields.take(context(0, constructed=False), "subject key identifier").content}
+    if version != 1:
+        raise FormatError("signer is of an unknown version", version=version)
+    name = fields.take(SEQUENCE, "issuer and serial number").fields()
+    issuer = name.take(SEQUENCE, "issuer").encoded
+    serial = parse_integer(name.take(INTEGER, "serial number"))
+    name.finish("issuer and serial number")
+    return {"issuer": issuer, "serial": serial}
 
 
 def _parse_attributes(der: Der) -> dict[str, tuple[Der, ...]]:

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from shim.formats.der import Der
 
 BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE = "2.5.29.19", "2.5.29.15", "2.5.29.37"
+SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 NETSCAPE_TYPE = "2.16.840.1.113730.1.1"  # Netscape Certificate Type: critical in Debian's CA
 # Extensions that may be critical without a word from us: they name or describe, and restrict nothing we do.
-HARMLESS = ("2.5.29.14", "2.5.29.35", "2.5.29.17", "2.5.29.18", "2.5.29.31", "2.5.29.32", "1.3.6.1.5.5.7.1.1")
+HARMLESS = ("2.5.29.35", "2.5.29.17", "2.5.29.18", "2.5.29.31", "2.5.29.32", "1.3.6.1.5.5.7.1.1")
 NAME_PARTS = {"2.5.4.3": "CN", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.6": "C"}
 EXTENSIONS_MAX = 64
 SHOWN_NAME_SIZE_MAX = 4096
@@ -47,7 +48,8 @@ class Certificate(Value):
 
     `path_length` is None where it is not limited; `key_usage` (bit numbers, RFC 5280, 4.2.1.3), `netscape_type`
     (bit numbers) and `extended_key_usage` are None where the certificate does not say. `unknown_critical` names the
-    extensions that forbid whoever does not understand them to go on.
+    extensions that forbid whoever does not understand them to go on. `key_id` is the subject key identifier: a name,
+    which binds nothing.
     """
 
     encoded: bytes
@@ -66,6 +68,7 @@ class Certificate(Value):
     extended_key_usage: tuple[str, ...] | None = None
     netscape_type: frozenset[int] | None = None
     unknown_critical: tuple[str, ...] = ()
+    key_id: bytes | None = None
 
     @property
     def subject_text(self) -> str:
@@ -245,9 +248,14 @@ def _parse_extended_key_usage(value: bytes) -> dict[str, Any]:
     return {"extended_key_usage": tuple(parse_oid(use) for use in uses)}
 
 
+def _parse_key_id(value: bytes) -> dict[str, Any]:
+    return {"key_id": parse_octets(parse_der(value, "subject key identifier", OCTET_STRING))}
+
+
 PARSERS = {
     BASIC_CONSTRAINTS: _parse_basic_constraints,
     KEY_USAGE: _parse_key_usage,
     EXTENDED_KEY_USAGE: _parse_extended_key_usage,
     NETSCAPE_TYPE: _parse_netscape_type,
+    SUBJECT_KEY_IDENTIFIER: _parse_key_id,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shim.errors import LoadError
 from shim.formats.cpio import MAGICS, trailer_end
+from shim.formats.modsig import find_appended
 from shim.formats.uki import split_uki
 from shim.model import Role
 from shim.values import Value
@@ -40,7 +41,7 @@ class Parts(Value):
 def parts_of(verified: Verified) -> Parts:
     """Return the parts of a candidate. Raises FormatError or LoadError for a UKI or an initrd that makes no sense."""
     candidate = verified.candidate
-    given = tuple(Archive(name=item.name, data=item.blob.view(), sha256=item.sha256) for item in candidate.initrds)
+    given = tuple(archive_of(item) for item in candidate.initrds)
     trace = ("the device tree is not used on this architecture",) if candidate.devicetree else ()
     if candidate.kernel.role is Role.UKI:
         uki = split_uki(candidate.kernel.blob.view(), candidate.profile)
@@ -59,6 +60,19 @@ def parts_of(verified: Verified) -> Parts:
     if b"\0" in line:
         raise LoadError("the command line has a NUL inside", at=line.index(b"\0"))
     return Parts(kernel=kernel, kernel_artifact=artifact, archives=archives, cmdline=line, trace=trace)
+
+
+def archive_of(initrd: Artifact) -> Archive:
+    """Return what the kernel gets of an initrd: without a signature appended to it.
+
+    The kernel would stop at the signature and unpack nothing behind it, no further initrd either. Raises FormatError
+    for an appended signature that makes no sense.
+    """
+    view = initrd.blob.view()
+    found = find_appended(view)
+    if found is None:
+        return Archive(name=initrd.name, data=view, sha256=initrd.sha256)
+    return Archive(name=initrd.name, data=view[: found.content_size])
 
 
 def check_archive(archive: Archive) -> None:

@@ -16,6 +16,8 @@ from shim.model import Role, Verified
 from shim.verify.age import check_age
 from shim.verify.kinds import KINDS
 from shim.verify.piece import NO_PROOF, Piece, Proof
+from shim.verify.revoked import check_not_revoked
+from shim.verify.sbat import check_sbat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 __all__ = ["judge_piece", "verify"]
-PROGRAMS = (Role.KERNEL, Role.UKI)
 
 
 def verify(
@@ -59,14 +60,11 @@ def judge_piece(piece: Piece, policy: Policy) -> Verdict:
     required = policy.required(piece.role)
     if not required:
         return piece.refused("none", f"the policy has no rule that would take a {piece.role.value}")
-    try:
-        _check_not_revoked(piece, policy)
-    except VerifyError as problem:
-        return piece.refused("dbx", str(problem))
-    try:
-        check_age(piece, policy)
-    except VerifyError as problem:
-        return piece.refused("minimum_version", str(problem))
+    for name, check in (("dbx", check_not_revoked), ("sbat", check_sbat), ("minimum_version", check_age)):
+        try:
+            check(piece, policy)
+        except VerifyError as problem:
+            return piece.refused(name, str(problem))
     threshold, problems = policy.threshold(piece.role), list[str]()
     approvals = list(islice(_approvals(piece, policy, required, problems), threshold))
     if len(approvals) == threshold:
@@ -80,10 +78,17 @@ def judge_piece(piece: Piece, policy: Policy) -> Verdict:
 def _approvals(
     piece: Piece, policy: Policy, required: tuple[str, ...], problems: list[str]
 ) -> Iterator[Verdict]:
-    """Give the verdict of every kind and signer that speaks for a piece; keep the reasons of those that do not."""
+    """Give the verdict of every kind and signer that speaks for a piece; keep the reasons of those that do not.
+
+    A key that signed in several ways speaks once.
+    """
+    keys: set[bytes] = set()
     for name in required:
         try:
-            yield from KINDS[name].judge(piece, policy)
+            for verdict in KINDS[name].judge(piece, policy):
+                if not verdict.key or verdict.key not in keys:
+                    keys.add(verdict.key)
+                    yield verdict
         except VerifyError as problem:
             problems.append(str(problem))
 
@@ -136,20 +141,3 @@ def _cmdline_piece(cmdline: str, new_hash: NewHash, proof: Proof) -> Piece:
     if b"\0" in line:
         raise VerifyError("the command line has a NUL inside", at=line.index(b"\0"))
     return Piece(Role.CMDLINE, "the command line", line, digest_of(SHA256, line, new_hash), new_hash, {}, proof)
-
-
-def _check_not_revoked(piece: Piece, policy: Policy) -> None:
-    """Raise VerifyError for bytes that the policy's dbx names, whatever else would speak for them."""
-    revoked = policy.revoked
-    if revoked.has_image(SHA256, piece.sha256):
-        raise VerifyError("its SHA-256 is revoked", sha256=piece.sha256)
-    if piece.role not in PROGRAMS or bytes(piece.data[:2]) != b"MZ":
-        return
-    try:
-        image = piece.image
-    except VerifyError:
-        return  # no image digest is defined for it; only kinds that judge all its bytes can still accept it
-    for name in revoked.image_digests:
-        for digest in {image.digest(name), image.padded_digest(name)}:
-            if revoked.has_image(name, digest):
-                raise VerifyError("its image digest is revoked", digest=name, found=digest)

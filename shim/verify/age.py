@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
 
-ROLES = (Role.KERNEL, Role.UKI)
-
 
 def check_age(piece: Piece, policy: Policy) -> None:
     """Raise VerifyError for a kernel that is older than its rule allows, or that does not say how old it is."""

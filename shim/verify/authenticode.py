@@ -1,7 +1,7 @@
 """The kind "authenticode": a PE kernel or UKI with a signature that leads to an anchor.
 
 One good signature is enough, wherever it stands: in any entry of the certificate table, by any signer of it, or
-nested in another one. But one revoked certificate above any signer refuses the file, as UEFI 2.10, 32.5.3.3 has it.
+nested in another one. But one revoked certificate above any signer refuses the file.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from shim.formats.authenticode import Signature
     from shim.formats.pkcs7 import Signer
-    from shim.formats.x509 import Certificate
     from shim.model import Verdict
-    from shim.verify.keys import SignatureChecker
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
+    from shim.verify.signers import Claim
 
 NAME = "authenticode"
 ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI)
 SUFFIXES: tuple[str, ...] = ()
+USES_ANCHORS = True
 HOLES = "all but checksum, certificate slot and certificate table"
 
 
@@ -34,36 +34,35 @@ def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
 
 def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
     """Give a verdict for each signer whose chain leads to an anchor. Raises VerifyError when there is none."""
-    from shim.verify.keys import SignatureChecker
+    from shim.verify.signers import judge_claims
 
     problems: list[str] = []
-    given: list[bytes] = []
-    checker = SignatureChecker(piece.new_hash)
-    signers = list(_signers(piece, problems))
-    for _, signature, signer in signers:
-        _check_revoked(policy, signature, signer, checker)
-    for place, signature, signer in signers:
-        try:
-            _check_digest(piece, signature, signer)
-            chain = _check_signer(policy, signature, signer, checker)
-        except (FormatError, VerifyError) as problem:
-            problems.append(f"{place}: {problem}")
-            continue
-        if chain[0].spki not in given:
-            given.append(chain[0].spki)
-            yield _accept(piece, signature, chain)
-    if not given:
-        raise VerifyError("; ".join(problems) or "it carries no signature")
+    claims = list(_claims(piece, problems))
+    return judge_claims(NAME, piece, policy, claims, problems)
 
 
-def _check_digest(piece: Piece, signature: Signature, signer: Signer) -> None:
-    """Raise VerifyError or FormatError unless the signed attributes lead to the digest of the image.
+def _claims(piece: Piece, problems: list[str]) -> Iterator[Claim]:
+    """Yield a claim for every signer of every readable signature; tell of the unreadable ones."""
+    for place, signature in _signatures(piece, problems):
+        yield from _signature_claims(piece, place, signature)
 
-    Spec: RFC 5652, 5.4 and 11; Authenticode (2008), SignerInfo.
+
+def _signature_claims(piece: Piece, place: str, signature: Signature) -> Iterator[Claim]:
+    from shim.verify.signers import claims_of
+
+    return claims_of(
+        place, signature.signed, lambda signer: _content_digest(piece, signature, signer),
+        mismatch="signed attributes do not belong to the image digest",
+        covered=f"{piece.image.hashed_size} of {len(piece.data)} bytes: {HOLES}",
+    )  # fmt: skip
+
+
+def _content_digest(piece: Piece, signature: Signature, signer: Signer) -> tuple[str, bytes]:
+    """Return the digest of the signed content, which must hold the digest of the image.
+
+    Spec: Authenticode (2008), SignerInfo. Raises VerifyError or FormatError.
     """
-    from shim.formats.der import parse_octets, parse_oid
     from shim.formats.digests import digest_name, digest_of
-    from shim.formats.pkcs7 import CONTENT_TYPE, MESSAGE_DIGEST
 
     name, signed = digest_name(signature.digest_algorithm), signature.signed
     named = {signature.digest_algorithm, signer.digest_algorithm}
@@ -71,42 +70,9 @@ def _check_digest(piece: Piece, signature: Signature, signer: Signer) -> None:
         raise VerifyError("signature names different hash functions", image=name, signer=signer.digest_algorithm)
     if piece.image.digest(name) != signature.digest:
         raise VerifyError("the file is not what was signed", digest=name, expected=signature.digest)
-    if parse_oid(signer.attribute(CONTENT_TYPE)) != signed.content_type:
-        raise VerifyError("signed attributes name another content type")
-    if parse_octets(signer.attribute(MESSAGE_DIGEST)) != digest_of(name, signed.content.content, piece.new_hash):
-        raise VerifyError("signed attributes do not belong to the image digest")
-
-
-def _check_signer(
-    policy: Policy, signature: Signature, signer: Signer, checker: SignatureChecker
-) -> tuple[Certificate, ...]:
-    """Return the chain from the signer to an anchor. Spec: RFC 5652, 5.6. Raises VerifyError when there is none."""
-    from shim.formats.digests import digest_name
-    from shim.verify.chain import ChainBuilder
-
-    name, carried = digest_name(signature.digest_algorithm), signature.signed.certificates
-    problem = VerifyError("the signer's certificate is not there", serial=hex(signer.serial))
-    for certificate in _certificates_of(signer, (*carried, *policy.anchors)):
-        try:
-            chain = ChainBuilder(carried, policy.anchors, checker).build(certificate)
-            checker.check(certificate.spki, signer.signature_algorithm, signer.signed, signer.signature, name)
-            return chain
-        except VerifyError as found:
-            problem = found
-    raise problem
-
-
-def _certificates_of(signer: Signer, pool: tuple[Certificate, ...]) -> list[Certificate]:
-    """Return the certificates that a signer names; hostile ones may share a name and a serial number."""
-    named = (signer.issuer, signer.serial)
-    return [one for one in dict.fromkeys(pool) if (one.issuer, one.serial) == named]
-
-
-def _signers(piece: Piece, problems: list[str]) -> Iterator[tuple[str, Signature, Signer]]:
-    """Yield every signer of every readable signature with the words for its place; tell of the unreadable ones."""
-    for place, signature in _signatures(piece, problems):
-        for number, signer in enumerate(signature.signed.signers, 1):
-            yield place if number == 1 else f"{place}, signer {number}", signature, signer
+    if signer.signed is None or signer.key_id is not None:
+        raise VerifyError("signature has no signed attributes, or names its signer by a key")
+    return name, digest_of(name, signature.content, piece.new_hash)
 
 
 def _signatures(piece: Piece, problems: list[str]) -> Iterator[tuple[str, Signature]]:
@@ -132,32 +98,3 @@ def _signatures(piece: Piece, problems: list[str]) -> Iterator[tuple[str, Signat
                 yield f"{place}, nested {index}", parse_nested(der)
             except FormatError as problem:
                 problems.append(f"{place}, nested {index}: {problem}")
-
-
-def _check_revoked(policy: Policy, signature: Signature, signer: Signer, checker: SignatureChecker) -> None:
-    from shim.verify.chain import named_above
-
-    pool = (*signature.signed.certificates, *policy.anchors)
-    chain = dict.fromkeys(above for one in _certificates_of(signer, pool) for above in named_above(one, pool))
-    for certificate in chain:
-        if policy.revoked.has_certificate(certificate, checker.new_hash):
-            raise VerifyError(f"the certificate of {certificate.subject_text} is revoked")
-    for certificate in chain:
-        issuer = policy.revoked.issuer_of(certificate, checker)
-        if issuer is not None:
-            name = certificate.subject_text
-            raise VerifyError(f"the certificate of {issuer.subject_text}, which issued that of {name}, is revoked")
-
-
-def _accept(piece: Piece, signature: Signature, chain: tuple[Certificate, ...]) -> Verdict:
-    from shim.formats.digests import digest_name
-
-    signer, anchor = chain[0].subject_text, chain[-1].subject_text
-    under = f"under {anchor}" if len(chain) > 1 else "which is an anchor itself"
-    name, size = digest_name(signature.digest_algorithm), piece.image.hashed_size
-    return piece.accepted(
-        NAME,
-        f"signed by {signer}, {under} ({name})",
-        signer=signer,
-        covered=f"{size} of {len(piece.data)} bytes: {HOLES}",
-    )

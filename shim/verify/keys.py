@@ -48,21 +48,20 @@ class SignatureChecker:
         `algorithm` is an object identifier. `digest` names the hash function that the algorithm must go with; it
         may be left out where the algorithm itself names one.
         """
+        self._spend()
+        kind, name = _named_algorithm(algorithm, digest)
+        _check_key(spki, kind, name, digest_of(name, data, self.new_hash), signature)
+
+    def check_digest(self, spki: bytes, algorithm: str, told: bytes, signature: bytes, digest: str) -> None:
+        """Raise VerifyError unless the key of `spki` signed data whose digest, by the function `digest`, is `told`."""
+        self._spend()
+        kind, name = _named_algorithm(algorithm, digest)
+        _check_key(spki, kind, name, told, signature)
+
+    def _spend(self) -> None:
         if self.checks_left == 0:
             raise VerifyError("too many signatures to check", expected=CHECKS_MAX)
         self.checks_left -= 1
-        kind, name = _named_algorithm(algorithm, digest)
-        try:
-            key = parse_public_key(spki)
-        except FormatError as problem:
-            raise VerifyError(f"public key is not usable: {problem}") from problem
-        if (kind == "RSA") != isinstance(key, RsaKey):
-            raise VerifyError("signature algorithm does not go with the key", expected=key.text, found=kind)
-        told = digest_of(name, data, self.new_hash)
-        if isinstance(key, RsaKey):
-            check_rsa(key, name, told, signature)
-        else:
-            check_ecdsa(key, name, told, signature)
 
     def is_issued_by(self, certificate: Certificate, issuer: Certificate) -> bool:
         """Say whether one certificate carries the name and the signature of the other."""
@@ -75,6 +74,19 @@ class SignatureChecker:
                 raise
             return False
         return True
+
+
+def _check_key(spki: bytes, kind: str, name: str, told: bytes, signature: bytes) -> None:
+    try:
+        key = parse_public_key(spki)
+    except FormatError as problem:
+        raise VerifyError(f"public key is not usable: {problem}") from problem
+    if (kind == "RSA") != isinstance(key, RsaKey):
+        raise VerifyError("signature algorithm does not go with the key", expected=key.text, found=kind)
+    if isinstance(key, RsaKey):
+        check_rsa(key, name, told, signature)
+    else:
+        check_ecdsa(key, name, told, signature)
 
 
 def _named_algorithm(algorithm: str, digest: str | None) -> tuple[str, str]:

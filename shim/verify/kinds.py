@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.verify import authenticode, exact, manifest, minisign, sha256, ssh, unsigned
+from shim.verify import appended, authenticode, cms, exact, manifest, minisign, sha256, ssh, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
         SUFFIXES are those of the detached signatures that it looks for. A kind with keys of its own has
         `parse_keys(data)`, too, which returns those of one file of `policy.keys.NAME` or raises FormatError.
+        One that trusts `policy.anchors` says so with USES_ANCHORS.
         """
 
         NAME: str
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,
+    cms.NAME: cms,
+    appended.NAME: appended,
     sha256.NAME: sha256,
     exact.NAME: exact,
     manifest.NAME: manifest,

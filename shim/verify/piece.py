@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from shim.errors import FormatError, VerifyError
 from shim.formats.authenticode import TABLE_ALIGNMENT, hashed_ranges, update_hash
-from shim.formats.digests import new_digest
+from shim.formats.digests import SHA256, digest_of, new_digest
 from shim.formats.pe import parse_pe
 from shim.model import Role, Verdict
 from shim.units import align_up
@@ -80,6 +80,18 @@ class Piece:
         self.role, self.name, self.data, self.sha256, self.new_hash = role, name, data, sha256, new_hash
         self.beside, self.proof = beside, proof
         self._image: Image | FormatError | None = None
+        self._digests = {SHA256: sha256}
+
+    def digest(self, name: str) -> bytes:
+        """Return the digest of all bytes by this hash function, which runs over them once."""
+        if name not in self._digests:
+            self._digests[name] = digest_of(name, self.data, self.new_hash)
+        return self._digests[name]
+
+    def before(self, end: int) -> Piece:
+        """Return the first `end` bytes as a piece of its own, with nothing beside it."""
+        data = memoryview(self.data)[:end]
+        return Piece(self.role, self.name, data, digest_of(SHA256, data, self.new_hash), self.new_hash)
 
     @property
     def image(self) -> Image:

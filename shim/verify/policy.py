@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from shim.formats.sbat import Level
     from shim.formats.x509 import Certificate
     from shim.model import Role, Volume
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 class Rule(Value):
     """What one role must show: `threshold` approvals, each of another signer, by any of the kinds in `require`.
 
-    `minimum_version` is the least version of a kernel. `pins` are lists that belong to some of the kinds.
+    `minimum_version` is the least version of a kernel. With `sbat` an image must say its generations. `pins` are lists
+    that belong to some of the kinds.
     """
 
     require: tuple[str, ...] = ()
     threshold: int = 1
     minimum_version: str | None = None
+    sbat: bool = False
     pins: Mapping[str, tuple[bytes, ...]]
 
 
@@ -44,9 +47,9 @@ class Policy(Value):
     """Whom to trust for what. A role without a rule is refused.
 
     `keys` are what the kinds other than Authenticode trust, by kind. `suffixes` are those of the detached signatures
-    that some rule may need. `manifest_path` is where a manifest is looked for, `manifest_minimum` the version that it
-    must have at least. `sources` have rules of their own for some volumes; the first that matches counts. With `audit`
-    a refusal is told and stops nothing.
+    that some rule may need. `sbat` holds the lowest generations, `manifest_path` is where a manifest is looked for,
+    `manifest_minimum` the version that it must have at least. `sources` have rules of their own for some volumes; the
+    first that matches counts. With `audit` a refusal is told and stops nothing.
     """
 
     anchors: tuple[Certificate, ...] = ()
@@ -58,6 +61,7 @@ class Policy(Value):
     manifest_minimum: int = 0
     sources: tuple[Source, ...] = ()
     audit: bool = False
+    sbat: Level | None = None
 
     def on(self, volume: Volume | None) -> Policy:
         """Return the policy for what comes from a volume: its roles with rules of their own, the others as they are."""
@@ -83,6 +87,11 @@ class Policy(Value):
         """Return what the policy lists for a role under the name of a kind."""
         rule = self.rules.get(role)
         return rule.pins.get(kind, ()) if rule else ()
+
+    def requires_sbat(self, role: Role) -> bool:
+        """Say whether an image in a role must say its generations."""
+        rule = self.rules.get(role)
+        return rule.sbat if rule else False
 
     def allows_unsigned(self, role: Role) -> bool:
         """Say whether anything at all is taken for a role."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError
 from shim.model import PartitionKind, Role
-from shim.verify import age
 from shim.verify.kinds import KINDS
 from shim.verify.policy import Policy, Rule, Source
-from shim.verify.revoked import parse_revoked
+from shim.verify.revoked import PROGRAMS, parse_revoked
+from shim.verify.sbat import parse_levels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     from shim.formats.x509 import Certificate
 
-TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "keys", "source")
+TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "sbat", "keys", "source")
 MODES = ("enforce", "audit")
 RULE_KEYS = ("require", "threshold")
 # More keys of some roles: a manifest's version is a number, a kernel's a text.
-ROLE_KEYS = {Role.MANIFEST: ("path", "minimum_version"), **dict.fromkeys(age.ROLES, ("minimum_version",))}
+ROLE_KEYS = {Role.MANIFEST: ("path", "minimum_version"), **dict.fromkeys(PROGRAMS, ("minimum_version", "sbat"))}
+SBAT_WORDS = ("optional", "required")
 THRESHOLD_MAX = 16
 # What a source may be known by, with the type of each; words of `PartitionKind` for kind.
 MATCHES: dict[str, type] = {"kind": str, "label": str, "uuid": str, "partuuid": str, "partlabel": str, "fstype": str,
@@ -43,16 +44,20 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
     images = KINDS["sha256"].parse_pins(_texts(table, "dbx_sha256", "policy"), "policy.dbx_sha256")
     rules = {role: _parse_rule(role, table[name]) for name, role in roles.items() if name in table}
     sources = _parse_sources(table.get("source", []), roles)
+    levels = parse_levels((name, read_file(name)) for name in _texts(table, "sbat", "policy"))
     keys = _parse_keys(table.get("keys", {}), read_file)
     everything = [*rules.items(), *(item for source in sources for item in source.rules.items())]
     for role, rule in everything:
         _check_rule(role, rule, keys, anchors)
+        if rule.sbat and levels is None:
+            raise ConfigError("there is no level to hold it to: policy.sbat", key=f"policy.{role.value}.sbat")
     path, minimum = _parse_manifest(table.get(Role.MANIFEST.value), everything)
     required = dict.fromkeys(kind for _role, rule in everything for kind in rule.require)
     return Policy(
         anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules, sources=sources,
         suffixes=tuple(dict.fromkeys(suffix for kind in required for suffix in KINDS[kind].SUFFIXES)),
         manifest_path=path, manifest_minimum=minimum, audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
+        sbat=levels,
     )
 
 
@@ -61,8 +66,8 @@ def _check_rule(role: Role, rule: Rule, keys: Mapping[str, object], anchors: Seq
     for kind in rule.require:
         if hasattr(KINDS[kind], "parse_keys") and kind not in keys:
             raise ConfigError(f"{kind} needs policy.keys.{kind}", key=f"policy.{role.value}.require")
-    if "authenticode" in rule.require and not anchors:
-        raise ConfigError("authenticode needs policy.anchors", key=f"policy.{role.value}.require")
+        if hasattr(KINDS[kind], "USES_ANCHORS") and not anchors:
+            raise ConfigError(f"{kind} needs policy.anchors", key=f"policy.{role.value}.require")
 
 
 def _parse_sources(given: object, roles: Mapping[str, Role]) -> tuple[Source, ...]:
@@ -165,10 +170,14 @@ def _parse_rule(role: Role, given: object, table: str = "policy") -> Rule:
         if key not in require:
             raise ConfigError("this has no effect: require does not name it", key=f"{path}.{key}")
         pins[key] = KINDS[key].parse_pins(_texts(given, key, path), f"{path}.{key}")
-    minimum = given.get("minimum_version") if role in age.ROLES else None
+    minimum = given.get("minimum_version") if role in PROGRAMS else None
     if minimum is not None and (not isinstance(minimum, str) or not minimum.isprintable() or not minimum):
         raise ConfigError("not a version", key=f"{path}.minimum_version", found=str(minimum))
-    return Rule(require=require, threshold=_parse_threshold(given, require, path), minimum_version=minimum, pins=pins)
+    sbat = given.get("sbat", SBAT_WORDS[0])
+    if sbat not in SBAT_WORDS:
+        raise ConfigError("neither of two words", key=f"{path}.sbat", expected=" ".join(SBAT_WORDS), found=sbat)
+    threshold = _parse_threshold(given, require, path)
+    return Rule(require=require, threshold=threshold, minimum_version=minimum, sbat=sbat == "required", pins=pins)
 
 
 def _parse_threshold(given: Mapping[str, object], require: tuple[str, ...], path: str) -> int:

@@ -8,10 +8,11 @@ database dbt, which this policy does not have.
 
 from __future__ import annotations
 
-from shim.errors import ConfigError, FormatError
+from shim.errors import ConfigError, FormatError, VerifyError
 from shim.formats.digests import SHA256, SHA384, SHA512, SIZES, digest_of
 from shim.formats.siglist import parse_signature_database
 from shim.formats.x509 import parse_certificate
+from shim.model import Role
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from shim.formats.digests import NewHash
     from shim.formats.x509 import Certificate
     from shim.verify.keys import SignatureChecker
+    from shim.verify.piece import Piece
+    from shim.verify.policy import Policy
 
+PROGRAMS = (Role.KERNEL, Role.UKI)
 IMAGE_KINDS = {"sha256": SHA256, "sha384": SHA384, "sha512": SHA512}
 BODY_KINDS = {"x509_sha256": SHA256, "x509_sha384": SHA384, "x509_sha512": SHA512}
 
@@ -86,3 +90,20 @@ def parse_revoked(databases: Iterable[tuple[str, bytes]], image_sha256: Iterable
         bodies=frozenset(bodies),
         certificates=frozenset(certificates),
     )
+
+
+def check_not_revoked(piece: Piece, policy: Policy) -> None:
+    """Raise VerifyError for bytes that the policy's dbx names, whatever else would speak for them."""
+    revoked = policy.revoked
+    if revoked.has_image(SHA256, piece.sha256):
+        raise VerifyError("its SHA-256 is revoked", sha256=piece.sha256)
+    if piece.role not in PROGRAMS or bytes(piece.data[:2]) != b"MZ":
+        return
+    try:
+        image = piece.image
+    except VerifyError:
+        return  # no image digest is defined for it; only kinds that judge all its bytes can still accept it
+    for name in revoked.image_digests:
+        for digest in {image.digest(name), image.padded_digest(name)}:
+            if revoked.has_image(name, digest):
+                raise VerifyError("its image digest is revoked", digest=name, found=digest)

@@ -93,6 +93,32 @@ def test_a_dbx_file_refuses(signed: Path, capsys: pytest.CaptureFixture[str]) ->
         assert "image digest is revoked" in capsys.readouterr().out
 
 
+def test_an_sbat_level_refuses(signed: Path, root: Identity, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.unit.test_sbat import LEVEL, ROWS, image
+
+    signed.write_bytes(signed_pe(image(ROWS), Signing(root)))
+    (level := signed.with_name("level")).write_bytes(LEVEL)
+    words = [signed, "--anchor", signed.with_name("root.pem"), "--sbat", level]
+    assert run(verify_verb, *words) == 0
+    (later := signed.with_name("later")).write_bytes(LEVEL.replace(b"boot,3", b"boot,4"))
+    for first, second in ((level, later), (later, level)):
+        assert run(verify_verb, *words[:3], "--sbat", first, "--sbat", second) == 1
+        assert "its SBAT component boot is of generation 3: the policy demands 4 at least" in capsys.readouterr().out
+    config = signed.with_name("my.toml")
+    config.write_text('[policy]\nsbat = ["level"]\n[policy.kernel]\nrequire = ["unsigned"]\nsbat = "required"\n')
+    assert run(verify_verb, signed, "--policy", config) == 0
+    assert run(verify_verb, signed, "--policy", config, "--sbat", later) == 1
+    capsys.readouterr()
+    facts = inspected(signed, capsys)
+    assert [(row["component"], row["generation"]) for row in facts["sbat"]] == [
+        ("sbat", 1), ("boot", 3), ("boot.debian", 1),
+    ]  # fmt: skip
+    run(inspect_verb, signed)
+    assert "  SBAT boot.debian, generation 1: boot 6.1-2\n" in capsys.readouterr().out
+    signed.write_bytes(image(b"no rows"))
+    assert inspected(signed, capsys)["problems"][0].startswith("sbat: SBAT row has an empty column or too few")
+
+
 def test_a_configuration_judges_by_role(signed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     initrd = signed.with_name("initrd")
     initrd.write_bytes(b"070701")
