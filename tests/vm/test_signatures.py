@@ -11,8 +11,10 @@ import pytest
 from shim.cli.qemu import Disk
 from shim.formats.manifest import Manifest, ManifestFile, build_manifest
 from tests.builders import debian
+from tests.builders.cms import appended, openssl_cms
 from tests.builders.detached import KINDS, Signer, make_signer, policy_table
 from tests.builders.disk import Content, Partition, make_disk
+from tests.builders.signing import identity, key
 from tests.builders.target import make_token, target_initrd
 from tests.vm.scene import bls
 from tests.vm.shimmed import TARGET_CMDLINE, Outcome, boot, config_text, debian_ca, digests, make_shim
@@ -57,17 +59,26 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     files |= {"manifest.toml": manifest, "manifest.toml.minisig": signers["minisign"].sign(manifest),
               "listed.img": initrd, "loader/entries/listed.conf": bls("/text", "/listed.img"),
               "other.img": initrd, "loader/entries/other.conf": bls("/text", "/other.img")}
+    root = identity("Root", key("p384"), ca=True)
+    leaf = identity("Signer", key("rsa2048"), issuer=root)
+    files |= {"cms.img": initrd, "cms.img.p7s": openssl_cms(folder, initrd, leaf),
+              "loader/entries/cms.conf": bls("/text", "/cms.img"),
+              "appended.img": appended(initrd, openssl_cms(folder, initrd, leaf, more=["-noattr"])),
+              "loader/entries/appended.conf": bls("/text", "/appended.img"),
+              "cms-bad.img": initrd, "cms-bad.img.p7s": openssl_cms(folder, NO_KERNEL, leaf),
+              "loader/entries/cms-bad.conf": bls("/text", "/cms-bad.img")}
     disk = make_disk(folder / "disk.img", [Partition("xbootldr", "ext4", files)])
     table, keys = policy_table(list(signers.values()))
     policy = "\n".join([
-        "[policy]", 'anchors = ["ca.der"]',
+        "[policy]", 'anchors = ["ca.der", "root.der"]',
         "[policy.keys]", *(f"{kind} = {json.dumps(names)}" for kind, names in dict(table["keys"]).items()),  # type: ignore[call-overload]
         "[policy.kernel]", 'require = ["authenticode", "sha256"]', f"sha256 = {json.dumps(digests([NO_KERNEL]))}",
-        "[policy.initrd]", 'require = ["minisign", "ssh", "manifest"]',
+        "[policy.initrd]", 'require = ["minisign", "ssh", "manifest", "cms", "appended"]',
         "[policy.manifest]", 'path = "/manifest.toml"', 'require = ["minisign"]', "minimum_version = 3",
         "[policy.cmdline]", 'require = ["exact"]', f"exact = {json.dumps([TARGET_CMDLINE])}",
     ])  # fmt: skip
-    shim = make_shim(folder / "shim", config_text(policy), {**keys, "ca.der": debian_ca().read_bytes()})
+    held = {**keys, "ca.der": debian_ca().read_bytes(), "root.der": root.der}
+    shim = make_shim(folder / "shim", config_text(policy), held)
     return Scene(token, signers, boot(shim, Disk(path=disk)))
 
 
@@ -89,6 +100,18 @@ def test_the_signature_of_another_file_is_refused(scene: Scene, tool: str) -> No
     tried = attempt(scene, f"{name_of(tool)}-bad.conf")
     assert tried["stage"] == "verify"
     assert "does not fit" in str(tried["error"])
+
+
+@pytest.mark.parametrize("kind", ["cms", "appended"])
+def test_a_chain_to_an_anchor_is_taken(scene: Scene, kind: str) -> None:
+    tried = attempt(scene, f"{kind}.conf")
+    assert (tried["stage"], "no kernel of a known kind" in str(tried["error"])) == ("plan", True), tried["error"]
+    initrd = next(verdict for verdict in tried["verdicts"] if verdict["role"] == "initrd")  # type: ignore[attr-defined]
+    assert (initrd["accepted"], initrd["rule"], initrd["signer"]) == (True, kind, "Signer")
+
+
+def test_a_chain_over_another_file_is_refused(scene: Scene) -> None:
+    assert attempt(scene, "cms-bad.conf")["stage"] == "verify"
 
 
 def test_what_the_signed_manifest_lists_is_taken_and_nothing_else(scene: Scene) -> None:
