@@ -9,7 +9,7 @@ from __future__ import annotations
 from shim.discover import discover_volumes
 from shim.entries import read_entries
 from shim.errors import EntryError, ShimError, VerifyError, printable
-from shim.fetch import artifacts_of, fetch_entry, limits_for, release
+from shim.fetch import artifacts_of, fetch_entry, limits_for, release, release_left_out
 from shim.load import LoadOptions, load, plan
 from shim.model import Candidate, Problem, SegmentsPlan
 from shim.report import Handover
@@ -179,6 +179,7 @@ class Boot:
                 limits = limits_for(self.machine.facts)
                 candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256, limits)
                 attempt.fetched(artifacts_of(candidate))
+                self.report.problems.extend(candidate.passed_over)
             self.start(candidate, attempt)
         except ShimError as problem:
             if isinstance(problem, VerifyError):
@@ -194,6 +195,8 @@ class Boot:
         with self.report.stage("verify", attempt):
             verified = verify(candidate, self.config.policy, self.machine.sha256)
             attempt.judged(verified.verdicts)
+            self.report.left_out(verified.verdicts)
+            release_left_out(candidate, verified.candidate)
         with self.report.stage("plan", attempt):
             handover = Handover(self.report, attempt)
             options = LoadOptions(

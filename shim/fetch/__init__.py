@@ -6,6 +6,7 @@ What is hashed here is what is verified, measured and loaded: nothing downstream
 from __future__ import annotations
 
 from shim.errors import EntryError, FetchError
+from shim.fetch.beside import find_beside
 from shim.fetch.limits import Limits, limits_for
 from shim.fetch.stream import fetch_file
 from shim.formats.uki import has_linux_section
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from shim.ports import Blobs, Files, Hash
 
-__all__ = ["Limits", "artifacts_of", "fetch_entry", "limits_for", "release"]
+__all__ = ["Limits", "artifacts_of", "fetch_entry", "limits_for", "release", "release_left_out"]
 
 
 def fetch_entry(
@@ -27,10 +28,11 @@ def fetch_entry(
     new_hash: Callable[[], Hash],
     limits: Limits | None = None,
 ) -> Candidate:
-    """Read everything that `entry` names into sealed memory.
+    """Read everything that `entry` names into sealed memory, and what lies beside a UKI for its stub.
 
     Raises EntryError for an entry that names what this machine cannot start, FetchError for a file that is
-    absent, irregular, too long, or changes while it is read. What was read before a failure is let go.
+    absent, irregular, too long, or changes while it is read. What was read before a failure is let go. Of what lies
+    beside a UKI, a file that cannot be read is a problem of the candidate, not an error.
     """
     limits = limits or Limits()
     _refuse_unsupported(entry, limits)
@@ -45,7 +47,11 @@ def fetch_entry(
         return artifact
 
     try:
-        return _gather(entry, fetch)
+        candidate = _gather(entry, fetch)
+        if candidate.kernel.role is not Role.UKI or entry.kernel is None:
+            return candidate
+        extras, passed_over = find_beside(entry.kernel, volumes[entry.kernel.volume], fetch, limits.extra_count)
+        return candidate.replace(extras=extras, passed_over=passed_over)
     except BaseException:
         release(held)
         raise
@@ -57,10 +63,16 @@ def release(artifacts: list[Artifact] | tuple[Artifact, ...]) -> None:
         artifact.blob.close()
 
 
+def release_left_out(fetched: Candidate, taken: Candidate) -> None:
+    """Give the memory of those extras back that are not in `taken`, the same candidate after it was judged."""
+    kept = {id(extra) for extra in taken.extras}
+    release([extra.artifact for extra in fetched.extras if id(extra) not in kept])
+
+
 def artifacts_of(candidate: Candidate) -> tuple[Artifact, ...]:
     """Return everything that was fetched for a candidate, the kernel first."""
     tree = (candidate.devicetree,) if candidate.devicetree else ()
-    return (candidate.kernel, *candidate.initrds, *tree)
+    return (candidate.kernel, *candidate.initrds, *tree, *(extra.artifact for extra in candidate.extras))
 
 
 def _gather(entry: Entry, fetch: Callable[[Role, FileRef], Artifact]) -> Candidate:

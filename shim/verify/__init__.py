@@ -2,7 +2,8 @@
 
 Every piece that a kernel would see is judged for its role: the kernel or UKI, each initrd, the command line, the
 device tree. A UKI's signature covers its own parts; what comes beside it (an initrd, another command line) needs a
-rule of its own.
+rule of its own. What lies beside a UKI for its stub to pick up is not part of what was asked for: a file of these that
+no rule takes is left out, and the rest is booted.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 __all__ = ["judge_piece", "verify"]
-PROGRAMS = (Role.KERNEL, Role.UKI)
+PROGRAMS = (Role.KERNEL, Role.UKI, Role.ADDON)
 
 
 def verify(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Verified:
-    """Judge every piece of a candidate; return the proof when all are accepted.
+    """Judge every piece of a candidate; return the proof when all are accepted, of its extras those that are.
 
     `new_hash` starts a SHA-256. Raises VerifyError with the first refusal; its `verdicts` are all that were made.
     """
@@ -36,7 +37,11 @@ def verify(candidate: Candidate, policy: Policy, new_hash: NewHash) -> Verified:
             refusal = VerifyError(f"the {verdict.role.value} is not trusted: {verdict.reason}", file=verdict.name)
             refusal.verdicts = verdicts
             raise refusal
-    return Verified(candidate=candidate, verdicts=verdicts)
+    judged = [(extra, judge_piece(_piece(extra.artifact, new_hash), policy)) for extra in candidate.extras]
+    taken = tuple(extra for extra, verdict in judged if verdict.accepted)
+    if len(taken) < len(candidate.extras):
+        candidate = candidate.replace(extras=taken)
+    return Verified(candidate=candidate, verdicts=(*verdicts, *(verdict for _, verdict in judged)))
 
 
 def judge_piece(piece: Piece, policy: Policy) -> Verdict:

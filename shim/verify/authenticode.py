@@ -1,4 +1,4 @@
-"""The kind "authenticode": a PE kernel or UKI with a signature that leads to an anchor.
+"""The kind "authenticode": a PE kernel, UKI or add-on with a signature that leads to an anchor.
 
 One good signature is enough, wherever it stands: in any entry of the certificate table, by any signer of it, or
 nested in another one. But one revoked certificate above any signer refuses the file, as UEFI 2.10, 32.5.3.3 has it.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 NAME = "authenticode"
-ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI)
+ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.ADDON)
 HOLES = "all but checksum, certificate slot and certificate table"
 
 
