@@ -9,7 +9,7 @@ from __future__ import annotations
 from shim.discover import discover_volumes
 from shim.entries import read_entries
 from shim.errors import EntryError, ShimError, VerifyError, printable
-from shim.fetch import artifacts_of, fetch_entry, limits_for, release
+from shim.fetch import artifacts_of, fetch_entry, limits_for, release, release_left_out
 from shim.load import LoadOptions, load, plan
 from shim.load.state import read_kernel_state
 from shim.model import Candidate, Problem, SegmentsPlan
@@ -182,6 +182,7 @@ class Boot:
                 candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256, limits,
                                         self.config.policy.suffixes, self.config.policy.manifest_path)
                 attempt.fetched(artifacts_of(candidate))
+                self.report.problems.extend(candidate.passed_over)
             self.start(candidate, attempt)
         except ShimError as problem:
             if isinstance(problem, VerifyError):
@@ -197,10 +198,13 @@ class Boot:
         with self.report.stage("verify", attempt):
             verified = verify(candidate, self.config.policy, self.machine.sha256, self.volumes)
             attempt.judged(verified.verdicts)
-            for verdict in verified.verdicts:
-                if not verdict.accepted:  # only where the policy audits
+            for verdict in verified.verdicts if self.config.policy.audit else ():
+                if not verdict.accepted:
                     self.say(f"AUDIT ONLY, booted all the same: the {verdict.role.value} {verdict.name} "
                              f"is not trusted: {verdict.reason}")
+            if not self.config.policy.audit:
+                self.report.left_out(verified.verdicts)
+            release_left_out(candidate, verified.candidate)
         with self.report.stage("plan", attempt):
             handover = Handover(self.report, attempt)
             options = LoadOptions(

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shim.formats.stub import ExtraKind
     from shim.ports import Blob
 
 
@@ -23,6 +24,9 @@ class Role(Enum):
     DEVICETREE = "devicetree"
     UKI = "uki"
     MANIFEST = "manifest"
+    ADDON = "addon"
+    CREDENTIAL = "credential"
+    EXTENSION = "extension"
 
 
 class PartitionKind(Enum):
@@ -139,11 +143,20 @@ class Artifact(Value):
     beside: tuple[tuple[str, bytes], ...] = ()
 
 
+class Extra(Value):
+    """A file that lies beside a UKI for systemd-stub to take: what it is, its own name, and its bytes."""
+
+    kind: ExtraKind
+    name: str
+    artifact: Artifact
+
+
 class Candidate(Value):
     """An entry with everything it needs in memory, not yet judged.
 
     `kernel` has the role KERNEL or UKI. `cmdline` is the text that the kernel would get, without a final NUL;
     None means that the UKI's own `.cmdline` (of `profile`) is used. `manifest` is the one on the entry's volume.
+    `extras` are in the order in which they take effect, and `passed_over` is what could not be read of them.
     """
 
     entry: Entry
@@ -153,6 +166,8 @@ class Candidate(Value):
     devicetree: Artifact | None = None
     manifest: Artifact | None = None
     profile: int | None = None
+    extras: tuple[Extra, ...] = ()
+    passed_over: tuple[Problem, ...] = ()
 
 
 class Verdict(Value):
@@ -173,7 +188,10 @@ class Verdict(Value):
 
 
 class Verified(Value):
-    """A candidate that the policy accepts. Only `shim.verify` makes one; `load` takes nothing else."""
+    """A candidate that the policy accepts. Only `shim.verify` makes one; `load` takes nothing else.
+
+    Extras that the policy does not take are not in it any more; `verdicts` tells of them.
+    """
 
     candidate: Candidate
     verdicts: tuple[Verdict, ...]

@@ -94,6 +94,12 @@ class Report:
         if config.test.corrupt_digest:
             self.notes.append(f"a fault is made on purpose: a wrong digest for {config.test.corrupt_digest}")
 
+    def left_out(self, verdicts: Sequence[Verdict]) -> None:
+        """Note what the policy kept from a kernel that is started all the same."""
+        self.notes.extend(
+            f"left out: {verdict.name} is not trusted: {verdict.reason}" for verdict in verdicts if not verdict.accepted
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values, in the order of docs/report.md."""
         return {
@@ -164,7 +170,7 @@ class Handover:
 
     def _archive(self, text: bytes) -> bytes:
         return build_cpio([
-            *(CpioEntry.directory(path) for path in (".extra", ".extra/bootshim")),
+            CpioEntry.directory(".extra", 0o555), CpioEntry.directory(".extra/bootshim"),
             CpioEntry.file(self.PATH, text.ljust(self.text_size)),
         ])
 

@@ -36,7 +36,7 @@ SIGNATURE_SIZE_MAX = 1 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="the kernel, UKI, initrd or device tree")
+    parser.add_argument("file", metavar="FILE", help="the kernel, UKI, initrd, add-on or whatever --role says")
     trust = parser.add_mutually_exclusive_group(required=True)
     trust.add_argument("--policy", metavar="CONFIG.toml", help="judge by the policy of this configuration")
     trust.add_argument("--anchor", metavar="CERT.pem", nargs="+", help="trust signatures under these certificates")
@@ -72,7 +72,7 @@ def read_policy(arguments: argparse.Namespace) -> Policy:
         policy = parse_config(text, str(source), lambda name: read_file(str(source.parent / name))).policy
     else:
         rule = {"require": ["authenticode"]}
-        table: dict[str, object] = {"anchors": arguments.anchor, "kernel": rule, "uki": rule}
+        table: dict[str, object] = {"anchors": arguments.anchor, "kernel": rule, "uki": rule, "addon": rule}
         policy = parse_policy(table, read_file)
     extra = parse_revoked([(name, read_file(name)) for name in arguments.dbx], ())
     level = parse_levels((name, read_file(name)) for name in arguments.sbat)

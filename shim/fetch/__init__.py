@@ -6,6 +6,7 @@ What is hashed here is what is verified, measured and loaded: nothing downstream
 from __future__ import annotations
 
 from shim.errors import EntryError, FetchError
+from shim.fetch.beside import find_beside
 from shim.fetch.limits import Limits, limits_for
 from shim.fetch.stream import fetch_file, read_beside
 from shim.formats.uki import has_linux_section
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from shim.ports import Blobs, Files, Hash
 
-__all__ = ["Limits", "artifacts_of", "fetch_entry", "limits_for", "release"]
+__all__ = ["Limits", "artifacts_of", "fetch_entry", "limits_for", "release", "release_left_out"]
 
 
 def fetch_entry(
@@ -29,11 +30,12 @@ def fetch_entry(
     suffixes: Sequence[str] = (),
     manifest: str | None = None,
 ) -> Candidate:
-    """Read everything that `entry` names into sealed memory, and what speaks for it: the detached signatures with
-    these suffixes, and the manifest at this path of the kernel's volume, where there are any.
+    """Read everything that `entry` names into sealed memory, what lies beside a UKI for its stub, and what speaks for
+    all of it: the detached signatures with these suffixes, and the manifest at this path of the kernel's volume.
 
     Raises EntryError for an entry that names what this machine cannot start, FetchError for a file that is
-    absent, irregular, too long, or changes while it is read. What was read before a failure is let go.
+    absent, irregular, too long, or changes while it is read. What was read before a failure is let go. Of what lies
+    beside a UKI, a file that cannot be read is a problem of the candidate, not an error.
     """
     limits = limits or Limits()
     _refuse_unsupported(entry, limits)
@@ -49,10 +51,13 @@ def fetch_entry(
 
     try:
         candidate = _gather(entry, fetch)
-        if manifest is None or not volumes[candidate_volume(entry)].exists(manifest):
+        if manifest is not None and volumes[candidate_volume(entry)].exists(manifest):
+            ref = FileRef(volume=candidate_volume(entry), path=manifest)
+            candidate = candidate.replace(manifest=fetch(Role.MANIFEST, ref))
+        if candidate.kernel.role is not Role.UKI or entry.kernel is None:
             return candidate
-        ref = FileRef(volume=candidate_volume(entry), path=manifest)
-        return candidate.replace(manifest=fetch(Role.MANIFEST, ref))
+        extras, passed_over = find_beside(entry.kernel, volumes[entry.kernel.volume], fetch, limits.extra_count)
+        return candidate.replace(extras=extras, passed_over=passed_over)
     except BaseException:
         release(held)
         raise
@@ -64,9 +69,15 @@ def release(artifacts: list[Artifact] | tuple[Artifact, ...]) -> None:
         artifact.blob.close()
 
 
+def release_left_out(fetched: Candidate, taken: Candidate) -> None:
+    """Give the memory of those extras back that are not in `taken`, the same candidate after it was judged."""
+    kept = {id(extra) for extra in taken.extras}
+    release([extra.artifact for extra in fetched.extras if id(extra) not in kept])
+
+
 def artifacts_of(candidate: Candidate) -> tuple[Artifact, ...]:
     """Return everything that was fetched for a candidate, the kernel first."""
-    others = (candidate.devicetree, candidate.manifest)
+    others = (candidate.devicetree, candidate.manifest, *(extra.artifact for extra in candidate.extras))
     return (candidate.kernel, *candidate.initrds, *(other for other in others if other is not None))
 
 

@@ -21,6 +21,7 @@ class Limit(Value):
 
     size: int
     reason: str = "the file is too long"
+    may_be_empty: bool = False
 
 
 class Limits(Value):
@@ -31,9 +32,13 @@ class Limits(Value):
     initrd_size: int = 4 * GIB
     devicetree_size: int = 4 * MIB
     manifest_size: int = 1 * MIB
+    addon_size: int = 512 * MIB
+    credential_size: int = 4 * MIB
+    extension_size: int = 2 * GIB
     total_size: int = 6 * GIB
     total_reason: str = "the entry's files are too long together"
     initrd_count: int = 64
+    extra_count: int = 256
 
     def of(self, role: Role, left: int) -> Limit:
         """Return the ceiling for one file of a role when `left` bytes of the total are left."""
@@ -43,8 +48,14 @@ class Limits(Value):
             Role.INITRD: self.initrd_size,
             Role.DEVICETREE: self.devicetree_size,
             Role.MANIFEST: self.manifest_size,
+            Role.ADDON: self.addon_size,
+            Role.CREDENTIAL: self.credential_size,
+            Role.EXTENSION: self.extension_size,
         }[role]
-        return Limit(size=own) if own <= left else Limit(size=left, reason=self.total_reason)
+        empty = role in (Role.CREDENTIAL, Role.EXTENSION)
+        if own <= left:
+            return Limit(size=own, may_be_empty=empty)
+        return Limit(size=left, reason=self.total_reason, may_be_empty=empty)
 
 
 def limits_for(facts: Files) -> Limits:

@@ -27,8 +27,8 @@ def fetch_file(
 ) -> Artifact:
     """Read the file `ref` into a sealed blob and hash it on the way.
 
-    Raises FetchError when the volume is not mounted, the file is empty, longer than its limit, or its length
-    is not what it was when it was opened.
+    Raises FetchError when the volume is not mounted, the file is empty and must not be, longer than its limit, or its
+    length is not what it was when it was opened.
     """
     files = volumes.get(ref.volume)
     if files is None:
@@ -73,7 +73,7 @@ def _copy(ref: FileRef, source: Source, sink: Sink, sha256: Hash, limit: Limit) 
 
 
 def _check_size(ref: FileRef, size: int, limit: Limit) -> None:
-    if size == 0:
+    if size == 0 and not limit.may_be_empty:
         raise FetchError("the file is empty", file=str(ref))
     if size > limit.size:
         raise FetchError(limit.reason, file=str(ref), limit=limit.size, found=size)

@@ -66,7 +66,8 @@ def build_cpio(entries: Iterable[CpioEntry]) -> bytes:
     pieces: list[bytes | memoryview] = []
     for number, entry in enumerate(entries, 1):
         pieces += _member(number, entry)
-    pieces += _member(0, CpioEntry(path=TRAILER, mode=0))
+    head, *rest = _member(0, CpioEntry(path=TRAILER, mode=0))
+    pieces += [bytes(head).upper(), *rest]  # as GNU cpio and systemd-stub spell the size of its name: 0000000B
     return b"".join(pieces)
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from shim.formats.pe import PE, Section
     from shim.formats.record import Buffer
 
-PARTS = ("linux", "initrd", "cmdline", "osrel", "uname", "sbat", "ucode", "dtb", "splash")
+PARTS = ("linux", "initrd", "cmdline", "osrel", "uname", "sbat", "ucode", "dtb", "dtbauto", "hwids", "pcrsig",
+         "pcrpkey", "splash")
 SMALL = (".osrel", ".cmdline", ".uname", ".profile")
 SMALL_SIZE_MAX = 256 << 10
 PROFILES_MAX = 64
@@ -40,7 +41,9 @@ class Profile(Value):
 class Uki(Value):
     """The parts of a UKI in one profile; None where it has no such section."""
 
+    machine: int
     profile: Profile
+    profile_text: memoryview | None
     linux: memoryview
     initrd: memoryview | None
     cmdline: memoryview | None
@@ -49,6 +52,10 @@ class Uki(Value):
     sbat: memoryview | None
     ucode: memoryview | None
     dtb: memoryview | None
+    dtbauto: memoryview | None
+    hwids: memoryview | None
+    pcrsig: memoryview | None
+    pcrpkey: memoryview | None
     splash: memoryview | None
 
     def command_line(self) -> str:
@@ -93,7 +100,8 @@ def split_uki(data: Buffer, profile: int | None = None) -> Uki:
 
     Raises FormatError when there is no kernel in it, no such profile, or a part lies outside the file.
     """
-    groups = profiles_of(parse_pe(data))
+    pe = parse_pe(data)
+    groups = profiles_of(pe)
     number = profile or 0
     if not 0 <= number < len(groups):
         raise FormatError("the UKI has no such profile", profile=number, found=len(groups))
@@ -102,7 +110,7 @@ def split_uki(data: Buffer, profile: int | None = None) -> Uki:
     parts: dict[str, Any] = {name: _part(chosen, name, data) for name in PARTS}
     if not parts["linux"]:
         raise FormatError("the UKI holds no kernel", section=".linux")
-    return Uki(profile=chosen, **parts)
+    return Uki(machine=pe.machine, profile=chosen, profile_text=_part(chosen, "profile", data), **parts)
 
 
 def cmdline_text(raw: bytes) -> str:

@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shim.load.archive import Archive
     from shim.load.options import LoadOptions, Task
-    from shim.load.parts import Archive
     from shim.ports import Blob, Blobs, Machine
 
 

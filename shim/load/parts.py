@@ -5,7 +5,8 @@ from __future__ import annotations
 from shim.errors import LoadError
 from shim.formats.cpio import MAGICS, trailer_end
 from shim.formats.modsig import find_appended
-from shim.formats.uki import split_uki
+from shim.load.archive import Archive
+from shim.load.unpacked import join_uki
 from shim.model import Role
 from shim.values import Value
 
@@ -18,14 +19,6 @@ COMPRESSED = {
     b"\x1f\x8b": "gzip", b"\x1f\x9e": "gzip", b"BZh": "bzip2", b"\x5d\0\0": "lzma", b"\xfd7zXZ\0": "xz",
     b"\x89LZO": "lzo", b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd",
 }  # fmt: skip
-
-
-class Archive(Value):
-    """One initrd: its name in messages, its bytes, and their SHA-256 where it is known already."""
-
-    name: str
-    data: bytes | memoryview
-    sha256: bytes | None = None
 
 
 class Parts(Value):
@@ -42,15 +35,11 @@ def parts_of(verified: Verified) -> Parts:
     """Return the parts of a candidate. Raises FormatError or LoadError for a UKI or an initrd that makes no sense."""
     candidate = verified.candidate
     given = tuple(archive_of(item) for item in candidate.initrds)
-    trace = ("the device tree is not used on this architecture",) if candidate.devicetree else ()
+    trace = ["the device tree is not used on this architecture"] if candidate.devicetree else []
     if candidate.kernel.role is Role.UKI:
-        uki = split_uki(candidate.kernel.blob.view(), candidate.profile)
-        own = tuple(
-            Archive(name=f"{candidate.kernel.name} {name}", data=data)
-            for name, data in ((".ucode", uki.ucode), (".initrd", uki.initrd)) if data
-        )
-        cmdline = uki.command_line() if candidate.cmdline is None else candidate.cmdline
-        kernel, artifact, archives = uki.linux, None, (*own, *given)
+        made = join_uki(candidate, given)
+        kernel, artifact, archives, cmdline = made.kernel, None, made.archives, made.cmdline
+        trace += made.trace
     else:
         kernel, artifact, archives = candidate.kernel.blob.view(), candidate.kernel, given
         cmdline = candidate.cmdline or ""
@@ -59,7 +48,7 @@ def parts_of(verified: Verified) -> Parts:
     line = cmdline.encode("utf-8")
     if b"\0" in line:
         raise LoadError("the command line has a NUL inside", at=line.index(b"\0"))
-    return Parts(kernel=kernel, kernel_artifact=artifact, archives=archives, cmdline=line, trace=trace)
+    return Parts(kernel=kernel, kernel_artifact=artifact, archives=archives, cmdline=line, trace=tuple(trace))
 
 
 def archive_of(initrd: Artifact) -> Archive:

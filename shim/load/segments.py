@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shim.errors import LoadError
+from shim.load.archive import Archive
 from shim.load.firmware import read_complaints, text_screen
-from shim.load.parts import Archive
 from shim.memory import place
 from shim.model import Request, Segment, SegmentsPlan
 from shim.purgatory import PurgatoryArgs, PurgatoryFlag, PurgatoryRegion, blob, build_purgatory

@@ -2,7 +2,8 @@
 
 Every piece that a kernel would see is judged for its role: the kernel or UKI, each initrd, the command line, the
 device tree. A UKI's signature covers its own parts; what comes beside it (an initrd, another command line) needs a
-rule of its own.
+rule of its own. What lies beside a UKI for its stub to pick up is not part of what was asked for: a file of these that
+no rule takes is left out, and the rest is booted.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = ["judge_piece", "verify"]
 def verify(
     candidate: Candidate, policy: Policy, new_hash: NewHash, volumes: Mapping[str, Volume] = MappingProxyType({})
 ) -> Verified:
-    """Judge every piece of a candidate; return the proof when all are accepted.
+    """Judge every piece of a candidate; return the proof when all are accepted, of its extras those that are.
 
     `new_hash` starts a SHA-256; `volumes` are those that the pieces come from, by name. Raises VerifyError with the
     first refusal; its `verdicts` are all that were made. A policy that only audits refuses nothing: its refusals stand
@@ -52,7 +53,12 @@ def verify(
             refusal = VerifyError(f"the {verdict.role.value} is not trusted: {verdict.reason}", file=verdict.name)
             refusal.verdicts = verdicts
             raise refusal
-    return Verified(candidate=candidate, verdicts=verdicts)
+    judged = [(extra, judge_piece(piece, policy_for(piece)))
+              for extra in candidate.extras for piece in (_piece(extra.artifact, new_hash, proof),)]
+    taken = tuple(extra for extra, verdict in judged if verdict.accepted or policy.audit)
+    if len(taken) < len(candidate.extras):
+        candidate = candidate.replace(extras=taken)
+    return Verified(candidate=candidate, verdicts=(*verdicts, *(verdict for _, verdict in judged)))
 
 
 def judge_piece(piece: Piece, policy: Policy) -> Verdict:

@@ -1,4 +1,4 @@
-"""The kind "authenticode": a PE kernel or UKI with a signature that leads to an anchor.
+"""The kind "authenticode": a PE kernel, UKI or add-on with a signature that leads to an anchor.
 
 One good signature is enough, wherever it stands: in any entry of the certificate table, by any signer of it, or
 nested in another one. But one revoked certificate above any signer refuses the file.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shim.verify.signers import Claim
 
 NAME = "authenticode"
-ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI)
+ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.ADDON)
 SUFFIXES: tuple[str, ...] = ()
 USES_ANCHORS = True
 HOLES = "all but checksum, certificate slot and certificate table"

@@ -7,20 +7,20 @@ signer is enough, and one revoked certificate above any signer refuses the file.
 from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError, VerifyError
-from shim.model import Role
+from shim.verify.piece import FILE_ROLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shim.formats.pkcs7 import SignedData, Signer
-    from shim.model import Verdict
+    from shim.model import Role, Verdict
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
     from shim.verify.signers import Claim
 
 NAME = "cms"
-ROLES: tuple[Role, ...] = tuple(role for role in Role if role is not Role.CMDLINE)
+ROLES: tuple[Role, ...] = FILE_ROLES
 SUFFIXES: tuple[str, ...] = (".p7s", ".p7", ".sig")
 USES_ANCHORS = True
 PEM_LABELS = ("CMS", "PKCS7")

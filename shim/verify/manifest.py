@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 NAME = "manifest"
-ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.CMDLINE, Role.DEVICETREE)
+ROLES: tuple[Role, ...] = tuple(role for role in Role if role is not Role.MANIFEST)
 SUFFIXES: tuple[str, ...] = ()
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError, VerifyError
-from shim.model import Role
+from shim.verify.piece import FILE_ROLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shim.formats.minisign import MinisignKey, MinisignSignature
-    from shim.model import Verdict
+    from shim.model import Role, Verdict
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
 
 NAME = "minisign"
-ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.DEVICETREE, Role.MANIFEST)
+ROLES: tuple[Role, ...] = FILE_ROLES
 SUFFIXES: tuple[str, ...] = (".minisig", ".sig")
 
 

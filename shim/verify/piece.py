@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from shim.ranges import Range
 
 
+# What is a file, so that a signature may lie beside it, and a manifest name it.
+FILE_ROLES = tuple(role for role in Role if role is not Role.CMDLINE)
+
+
 class Image:
     """A PE file, and its Authenticode digests: each hash function runs over it at most once.
 

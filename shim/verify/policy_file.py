@@ -20,7 +20,9 @@ TOP_KEYS = ("mode", "anchors", "dbx", "dbx_sha256", "sbat", "keys", "source")
 MODES = ("enforce", "audit")
 RULE_KEYS = ("require", "threshold")
 # More keys of some roles: a manifest's version is a number, a kernel's a text.
-ROLE_KEYS = {Role.MANIFEST: ("path", "minimum_version"), **dict.fromkeys(PROGRAMS, ("minimum_version", "sbat"))}
+KERNELS = (Role.KERNEL, Role.UKI)
+ROLE_KEYS = {Role.MANIFEST: ("path", "minimum_version"), **dict.fromkeys(PROGRAMS, ("sbat",)),
+             **dict.fromkeys(KERNELS, ("minimum_version", "sbat"))}
 SBAT_WORDS = ("optional", "required")
 THRESHOLD_MAX = 16
 # What a source may be known by, with the type of each; words of `PartitionKind` for kind.
@@ -170,7 +172,7 @@ def _parse_rule(role: Role, given: object, table: str = "policy") -> Rule:
         if key not in require:
             raise ConfigError("this has no effect: require does not name it", key=f"{path}.{key}")
         pins[key] = KINDS[key].parse_pins(_texts(given, key, path), f"{path}.{key}")
-    minimum = given.get("minimum_version") if role in PROGRAMS else None
+    minimum = given.get("minimum_version") if role in KERNELS else None
     if minimum is not None and (not isinstance(minimum, str) or not minimum.isprintable() or not minimum):
         raise ConfigError("not a version", key=f"{path}.minimum_version", found=str(minimum))
     sbat = given.get("sbat", SBAT_WORDS[0])

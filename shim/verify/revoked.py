@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
 
-PROGRAMS = (Role.KERNEL, Role.UKI)
+PROGRAMS = (Role.KERNEL, Role.UKI, Role.ADDON)
 IMAGE_KINDS = {"sha256": SHA256, "sha384": SHA384, "sha512": SHA512}
 BODY_KINDS = {"x509_sha256": SHA256, "x509_sha384": SHA384, "x509_sha512": SHA512}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError, VerifyError
-from shim.model import Role
+from shim.verify.piece import FILE_ROLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
     from shim.formats.digests import NewHash
     from shim.formats.sshsig import AllowedSigner, SshSignature
-    from shim.model import Verdict
+    from shim.model import Role, Verdict
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
 
     Check = Callable[[SshSignature, bytes, NewHash], None]
 
 NAME = "ssh"
-ROLES: tuple[Role, ...] = (Role.KERNEL, Role.UKI, Role.INITRD, Role.DEVICETREE, Role.MANIFEST)
+ROLES: tuple[Role, ...] = FILE_ROLES
 SUFFIXES: tuple[str, ...] = (".sig",)
 NAMESPACE = "file"  # what ssh-keygen(1) proposes for files
 

@@ -150,6 +150,53 @@ static void show_file(const char *begin, const char *path, const char *end)
 	fclose(stream);
 }
 
+/* FNV-1a, 64 bits: enough to tell files apart that a test has made. */
+static uint64_t digest_of(const char *path)
+{
+	static uint8_t buffer[65536];
+	uint64_t digest = 0xcbf29ce484222325u;
+	int fd = open(path, O_RDONLY);
+	ssize_t size;
+
+	while (fd >= 0 && (size = read(fd, buffer, sizeof(buffer))) > 0)
+		for (ssize_t at = 0; at < size; at++)
+			digest = (digest ^ buffer[at]) * 0x100000001b3u;
+	if (fd >= 0)
+		close(fd);
+	return digest;
+}
+
+/* Everything below a directory: mode, size and digest, by path. */
+static void show_tree(const char *directory)
+{
+	struct dirent **names;
+	int count = scandir(directory, &names, NULL, alphasort);
+	struct stat status;
+	char path[4096];
+
+	for (int at = 0; at < count; at++) {
+		if (!strcmp(names[at]->d_name, ".") || !strcmp(names[at]->d_name, ".."))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", directory, names[at]->d_name);
+		if (lstat(path, &status))
+			continue;
+		printf("target tree:%s=%o %u:%u %lld %016llx\n", path, status.st_mode, status.st_uid, status.st_gid,
+		       S_ISREG(status.st_mode) ? (long long)status.st_size : 0,
+		       S_ISREG(status.st_mode) ? (unsigned long long)digest_of(path) : 0);
+		if (S_ISDIR(status.st_mode))
+			show_tree(path);
+	}
+}
+
+static void show_extra(void)
+{
+	struct stat status;
+
+	if (!stat("/.extra", &status))
+		printf("target tree:/.extra=%o\n", status.st_mode);
+	show_tree("/.extra");
+}
+
 int main(void)
 {
 	struct utsname kernel;
@@ -176,6 +223,7 @@ int main(void)
 	show_exists("smbios", "/sys/firmware/dmi/tables/DMI");
 	show_anchor("smbios_anchor", "/sys/firmware/dmi/tables/smbios_entry_point");
 	show_exists("acpi", "/sys/firmware/acpi/tables/FACP");
+	show_extra();
 	show_file("bootshim-target-report-begin", "/.extra/bootshim/report.json", "bootshim-target-report-end");
 	show_text("token", "/token");
 	puts("bootshim-target-end");

@@ -74,9 +74,9 @@ def test_the_right_command_line_and_initrds_reach_the_kernel(
     assert outcome.report is not None
     attempt = outcome.report["attempts"][-1]
     assert attempt["entry"] == entry
-    if engine == "load":  # microcode, its own, what stands beside it: in this order
+    if engine == "load":  # microcode, its own, its sections as files, what the entry names: in this order
         initrds = [segment for segment in attempt["segments"] if segment["name"].startswith("initrd.")]
-        assert len(initrds) == (3 if entry == "own.conf" else 2)
+        assert len(initrds) == (4 if entry == "own.conf" else 3)
 
 
 def test_a_signature_does_not_cover_another_command_line(scene: Scene) -> None:
