@@ -57,12 +57,11 @@ def claims_of(
 def judge_claims(
     kind: str, piece: Piece, policy: Policy, claims: Sequence[Claim], problems: list[str]
 ) -> Iterator[Verdict]:
-    """Give a verdict for each key whose chain leads to an anchor. Raises VerifyError when there is none.
+    """Give a verdict for each signer whose chain leads to an anchor. Raises VerifyError when there is none.
 
     `problems` are reasons that the kind has already.
     """
-    checker = SignatureChecker(piece.new_hash)
-    given: list[bytes] = []
+    checker, accepted = SignatureChecker(piece.new_hash), False
     for claim in claims:
         _check_revoked(policy, claim, checker)
     for claim in claims:
@@ -71,10 +70,9 @@ def judge_claims(
         except (FormatError, VerifyError) as problem:
             problems.append(f"{claim.place}: {problem}")
             continue
-        if chain[0].spki not in given:
-            given.append(chain[0].spki)
-            yield _accept(kind, piece, claim, chain)
-    if not given:
+        accepted = True
+        yield _accept(kind, piece, claim, chain)
+    if not accepted:
         raise VerifyError("; ".join(problems) or "it carries no signature")
 
 

@@ -213,6 +213,7 @@ class Signing:
     extra_attributes: Sequence[bytes] = ()
     signature_oid: str | None = None
     spoil_signature: bool = False
+    signed_attributes: bool = True
     nested: Sequence[bytes] = field(default_factory=tuple)
     signer_count: int = 1
 
@@ -248,7 +249,8 @@ def _signer_info(indirect: bytes, how: Signing) -> bytes:
         attribute(MESSAGE_DIGEST, der(0x04, told)),
         *how.extra_attributes,
     ])
-    signature = raw_signature(how.signer.private, digest, der(0x31, attributes))
+    covered = der(0x31, attributes) if how.signed_attributes else indirect
+    signature = raw_signature(how.signer.private, digest, covered)
     if how.spoil_signature:
         signature = signature[:-1] + bytes([signature[-1] ^ 1])
     is_rsa = isinstance(how.signer.private, rsa.RSAPrivateKey)
@@ -260,7 +262,7 @@ def _signer_info(indirect: bytes, how: Signing) -> bytes:
         der_integer(1),
         der(0x30, certificate.issuer.public_bytes(), der_integer(certificate.serial_number)),
         algorithm(HASH_OIDS[digest]),
-        der(0xA0, attributes),
+        der(0xA0, attributes) if how.signed_attributes else b"",
         algorithm(oid) if is_rsa else der(0x30, der_oid(oid)),
         der(0x04, signature),
         unsigned,

@@ -21,6 +21,7 @@ from shim.load.parts import archive_of, check_archive
 from shim.model import Artifact, Role, Verdict
 from shim.system.blobs import MemoryBlobs
 from shim.verify import judge_piece
+from shim.verify.appended import ROLES
 from shim.verify.piece import Piece
 from tests.builders.cms import By, appended, cms
 from tests.builders.debian import kernel, package
@@ -78,6 +79,10 @@ def test_a_good_signature(signed: bytes, root: Identity, leaf: Identity) -> None
         assert judge(appended(FILE, cms(FILE, By(leaf, digest))), root).accepted
     for role in (Role.KERNEL, Role.DEVICETREE):
         assert judge(signed, root, role=role).accepted
+
+
+def test_the_roles() -> None:
+    assert set(ROLES) == {Role.KERNEL, Role.INITRD, Role.DEVICETREE}
 
 
 def test_each_refusal(signed: bytes, root: Identity, leaf: Identity) -> None:

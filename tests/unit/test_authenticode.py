@@ -163,6 +163,11 @@ def test_one_good_signature_of_several_is_enough(leaf: Identity, root: Identity)
     assert "signature 1: " in reason and "signature 2: " in reason
 
 
+def test_signed_attributes_must_be_there(leaf: Identity, root: Identity) -> None:
+    reason = reason_against(signed_pe(small_pe(), Signing(leaf, signed_attributes=False)), root)
+    assert reason == "signature 1: signature has no signed attributes, or names its signer by a key"
+
+
 def test_many_signatures_cost_no_more_than_the_limit(root: Identity) -> None:
     """Sixteen entries, each with eight signers whose chains lead nowhere, slowly."""
     slow_root = identity("Root", key("p384"), ca=True)

@@ -277,7 +277,7 @@ def test_control_characters_get_nowhere(tmp_path: Path, text: str) -> None:
 
 def test_the_rest_beside_a_kernel_is_no_kernel(tmp_path: Path) -> None:
     tree = make_tree(tmp_path, {"boot/vmlinuz-6": "k", "boot/vmlinuz-6.old": "k", "boot/vmlinux-6.gz": "k",
-                                "etc/os-release": "#" * (1 << 17)})
+                                "boot/vmlinuz-6.p7s": "s", "etc/os-release": "#" * (1 << 17)})
     entry, = read(tree).entries
     assert entry.title == "vmlinuz-6"
 
