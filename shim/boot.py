@@ -214,13 +214,15 @@ class Boot:
 
     def measure(self, verified: Verified, attempt: Attempt) -> None:
         """Measure what is to be loaded. A TPM that fails where it may is told aloud, once."""
-        had, first = self.ledger.problem, len(self.ledger.notes)
+        ledger = self.ledger
+        had, events, notes = ledger.problem, len(ledger.events), len(ledger.notes)
         try:
-            attempt.measured(measure(verified, self.machine, self.ledger))
+            measure(verified, self.machine, ledger)
         finally:
-            self.report.notes.extend(self.ledger.notes[first:])
-        if self.ledger.problem != had:
-            sentence = f"this boot is NOT measured, which the configuration allows: {self.ledger.problem}"
+            attempt.measured(ledger.events[events:])
+            self.report.notes.extend(ledger.notes[notes:])
+        if ledger.problem != had:
+            sentence = f"this boot is NOT measured, which the configuration allows: {ledger.problem}"
             self.report.notes.append(sentence)
             self.say(sentence)
 

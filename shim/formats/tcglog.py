@@ -86,7 +86,8 @@ def parse_log(data: Buffer) -> EventLog:
     first, at = _parse_event(view, 0)
     sizes = _parse_spec_id(first)
     events: list[LogEvent] = [] if sizes else [first]
-    while at < len(view) and not _is_filling(view, at):
+    content_end = len(bytes(view).rstrip(b"\0"))  # behind it is the rest of the firmware's buffer, handed out whole
+    while at < content_end:
         if len(events) >= EVENTS_MAX:
             raise FormatError("event log has too many events", at=at, limit=EVENTS_MAX)
         event, at = _parse_event2(view, at, sizes) if sizes else _parse_event(view, at)
@@ -190,8 +191,3 @@ def _parse_spec_id(first: LogEvent) -> dict[str, int]:
             raise FormatError("event log announces an algorithm that cannot be", bank=bank, found=size)
         sizes[bank] = size
     return sizes
-
-
-def _is_filling(view: memoryview, at: int) -> bool:
-    """Say whether nothing but zeros follows: the firmware's buffer, handed out whole."""
-    return not any(view[at : at + PCR_EVENT2.size]) and not any(view[at:])

@@ -192,9 +192,10 @@ def test_a_tpm_that_fails_is_told_in_words_and_the_configuration_decides(superbl
     assert sentence in str(world.report.attempts[0].error)
 
 
-def test_a_tpm_that_fails_in_the_middle_leaves_a_log_of_what_was_extended(superblock: bytes) -> None:
+@pytest.mark.parametrize("config", [CONFIG, REQUIRED])
+def test_a_tpm_that_fails_in_the_middle_leaves_a_log_of_what_was_extended(superblock: bytes, config: str) -> None:
     tpm = RecordingTpm(["sha256"])
-    world = World(superblock, CONFIG, tpm=tpm).plug("vda", bls("one"))
+    world = World(superblock, config, tpm=tpm).plug("vda", bls("one", "two"))
     good = tpm.transmit
 
     def failing(command: bytes) -> bytes:

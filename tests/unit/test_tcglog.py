@@ -122,6 +122,13 @@ def test_every_number_may_lie() -> None:
         survives(parse_log, data, what)
 
 
+def test_a_log_of_nothing_but_empty_events_costs_no_more_than_its_length() -> None:
+    """Zeros are an event without digests, as long as something follows them."""
+    zeros = build_log(BANKS) + bytes(16 * 2000) + build_event2(EVENTS[0], BANKS)
+    survives(parse_log, zeros)
+    assert len(parse_log(zeros).events) == 2001
+
+
 LIES = {
     "a PCR that does not exist": build_log(BANKS) + PCR_EVENT2.build(pcr_index=24, event_type=1) + bytes(4),
     "a digest that was not announced": build_log(["sha256"]) + build_event2(EVENTS[0], ["sha384"]),

@@ -3,6 +3,7 @@ systemd has for the same UKI."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import pytest
 
 from shim.cli import main as bootshim
 from shim.cli.qemu import Disk, MachineSpec
+from shim.measure.plan import measure_cmdline
 from tests.builders import debian
 from tests.builders.disk import Partition, make_disk
 from tests.builders.measured import BANKS, replayed, sections_of, systemd_measure
@@ -164,11 +166,30 @@ def test_systemd_stub_itself_leaves_the_same_values(scene: Scene, tmp_path: Path
     disk = make_disk(tmp_path / "stub.img", [Partition("esp", "vfat", {
         "EFI/BOOT/BOOTX64.EFI": loader, "EFI/Linux/multi.efi": scene.uki, "loader/loader.conf": "timeout 0\n",
     })])  # fmt: skip
-    with Swtpm() as tpm:
-        direct = boot_spec(MachineSpec(disks=(Disk(path=disk),), firmware="uefi", extra=tpm.arguments))
-    assert direct.facts is not None
-    assert direct.facts.token == scene.token
+    theirs = pcrs_of(start_directly(scene, disk))
     ours = pcrs_of(start(scene, "multi.efi", "uefi", "tpm-tis"))
-    theirs = pcrs_of(direct)
     for bank in BANKS:
         assert [theirs[bank][pcr] for pcr in (11, 12, 13)] == [ours[bank][pcr] for pcr in (11, 12, 13)]
+
+
+def test_systemd_measures_the_same_bytes_of_a_command_line(scene: Scene, tmp_path: Path) -> None:
+    """systemd-boot and systemd-stub each extend PCR 12 by what `measure_cmdline` has: the same twice."""
+    loader = debian.package("systemd-boot-efi", suite=SUITE) / SYSTEMD_BOOT
+    disk = make_disk(tmp_path / "options.img", [Partition("esp", "vfat", {
+        "EFI/BOOT/BOOTX64.EFI": loader, "own.efi": scene.uki, "loader/loader.conf": "timeout 0\n",
+        "loader/entries/own.conf": f"title Own\nefi /own.efi\noptions {CMDLINES['own']}\n",
+    })])  # fmt: skip
+    theirs = pcrs_of(start_directly(scene, disk))
+    for bank in BANKS:
+        digest = hashlib.new(bank, measure_cmdline(CMDLINES["own"]).content).digest()
+        once = hashlib.new(bank, bytes(len(digest)) + digest).digest()
+        assert theirs[bank][12] in (once.hex(), hashlib.new(bank, once + digest).hexdigest())
+
+
+def start_directly(scene: Scene, disk: Path) -> Outcome:
+    """Let the firmware boot a disk, without the boot shim."""
+    with Swtpm() as tpm:
+        outcome = boot_spec(MachineSpec(disks=(Disk(path=disk),), firmware="uefi", extra=tpm.arguments))
+    assert outcome.facts is not None
+    assert outcome.facts.token == scene.token
+    return outcome
