@@ -2,7 +2,7 @@
 
 The flow, one call a stage (`shim.boot`):
 
-    discover -> entries -> choose -> fetch -> verify -> plan -> load -> jump
+    discover -> entries -> choose -> fetch -> verify -> measure -> plan -> load -> jump
 
 The layers, low to high. A module imports its own package or a lower layer, never a sibling stage:
 
@@ -10,7 +10,7 @@ The layers, low to high. A module imports its own package or a lower layer, neve
     ranges                   interval arithmetic
     formats                  bytes <-> values, one specification a file
     model ports              the nouns of a boot; the outside world as Protocols
-    discover entries fetch verify memory load ui purgatory    the stages
+    discover entries fetch verify measure memory load ui purgatory    the stages
     system                   the edge: the only package that makes system calls
     config report            what was asked for, and what happened
     boot                     the flow

@@ -1,4 +1,4 @@
-"""The flow: discover -> entries -> choose -> fetch -> verify -> plan -> load -> jump.
+"""The flow: discover -> entries -> choose -> fetch -> verify -> measure -> plan -> load -> jump.
 
 A failure at any stage goes to the next entry, then to the menu, then by policy to a reset. Nothing that failed is
 tried a second time unless a person asks for it.
@@ -12,6 +12,7 @@ from shim.errors import EntryError, ShimError, VerifyError, printable
 from shim.fetch import artifacts_of, fetch_entry, limits_for, release, release_left_out
 from shim.load import LoadOptions, load, plan
 from shim.load.state import read_kernel_state
+from shim.measure import Ledger, measure
 from shim.model import Candidate, Problem, SegmentsPlan
 from shim.report import Handover
 from shim.ui.menu import ChoiceKind, MenuOptions, choose
@@ -21,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.config import Config
     from shim.entries import EntryList
-    from shim.model import Entry, FilePlan, Volume
+    from shim.model import Entry, FilePlan, Verified, Volume
     from shim.ports import Files, Machine
     from shim.report import Attempt, Report
     from shim.ui.menu import Choice
@@ -46,6 +47,7 @@ class Boot:
         self.failed: dict[Place, str] = {}
         self.started_with = tuple(report.problems)
         self.left = False
+        self.ledger = Ledger(config.measure.tpm, config.content)
 
     def run(self) -> None:
         """Boot, or end in a reset or power-off. Returns only where leaving is recorded instead of done."""
@@ -194,7 +196,7 @@ class Boot:
                 release(artifacts_of(candidate))
 
     def start(self, candidate: Candidate, attempt: Attempt) -> None:
-        """Verify, plan, load and jump."""
+        """Verify, measure, plan, load and jump."""
         with self.report.stage("verify", attempt):
             verified = verify(candidate, self.config.policy, self.machine.sha256, self.volumes)
             attempt.judged(verified.verdicts)
@@ -205,8 +207,10 @@ class Boot:
             if not self.config.policy.audit:
                 self.report.left_out(verified.verdicts)
             release_left_out(candidate, verified.candidate)
+        with self.report.stage("measure", attempt):
+            self.measure(verified, attempt)
         with self.report.stage("plan", attempt):
-            handover = Handover(self.report, attempt)
+            handover = Handover(self.report, attempt, self.ledger.log())
             options = LoadOptions(
                 engine=self.config.load.engine, handover=handover, corrupt_digest=self.config.test.corrupt_digest
             )
@@ -218,6 +222,20 @@ class Boot:
             finally:
                 let_go(planned)
         self.jump(attempt)
+
+    def measure(self, verified: Verified, attempt: Attempt) -> None:
+        """Measure what is to be loaded. A TPM that fails where it may is told aloud, once."""
+        ledger = self.ledger
+        had, events, notes = ledger.problem, len(ledger.events), len(ledger.notes)
+        try:
+            measure(verified, self.machine, ledger)
+        finally:
+            attempt.measured(ledger.events[events:])
+            self.report.notes.extend(ledger.notes[notes:])
+        if ledger.problem != had:
+            sentence = f"this boot is NOT measured, which the configuration allows: {ledger.problem}"
+            self.report.notes.append(sentence)
+            self.say(sentence)
 
     def jump(self, attempt: Attempt) -> None:
         """Let go of everything and start the loaded kernel. Returns only when the kernel would not go."""

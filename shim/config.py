@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 CONFIG_SIZE_LIMIT = 1 << 20
-NEVER_OVERRIDDEN = ("policy", "override", "test")
+CONFIG_NAME = "config.toml"  # what the baked file is called, whatever it was called before
+NEVER_OVERRIDDEN = ("policy", "measure", "override", "test")
 
 
 class BootConfig(Value):
@@ -38,6 +39,12 @@ class LoadConfig(Value):
     """[load]. `engine` is auto, load (kexec_load) or file (kexec_file_load)."""
 
     engine: str = "auto"
+
+
+class MeasureConfig(Value):
+    """[measure]. `tpm` is off, optional (measure where there is one that works) or required."""
+
+    tpm: str = "optional"
 
 
 class ConsoleConfig(Value):
@@ -62,18 +69,21 @@ class Config(Value):
     """Everything that was baked, checked.
 
     `files` names what the configuration needs beside it (anchors, dbx). `refused` holds a sentence for each
-    override that was not let through.
+    override that was not let through. `content` is all that decides, by name, as it is measured: the configuration's
+    own text, each file, each override that was obeyed.
     """
 
     source: str
     boot: BootConfig
     load: LoadConfig
+    measure: MeasureConfig
     console: ConsoleConfig
     override: OverrideConfig
     test: DebugConfig
     policy: Policy
     files: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    content: tuple[tuple[str, bytes], ...] = ()
 
 
 class Field(Value):
@@ -97,6 +107,7 @@ TABLES: dict[str, dict[str, Field]] = {
         "report": Field(kind="text", choices=("table", "json", "none")),
     },
     "load": {"engine": Field(kind="text", choices=("auto", "load", "file"))},
+    "measure": {"tpm": Field(kind="text", choices=("off", "optional", "required"))},
     "console": {"devices": Field(kind="texts")},
     "override": {"allow": Field(kind="texts")},
     "test": {"corrupt_digest": Field(kind="text")},
@@ -120,7 +131,7 @@ def parse_config(text: str, source: str, read_file: Callable[[str], bytes]) -> C
     except RecursionError as problem:
         raise ConfigError("the configuration is nested too deeply", file=source) from problem
     try:
-        return _check_document(document, source, read_file)
+        return _check_document(document, text, source, read_file)
     except ConfigError as problem:
         key = str(problem.facts.get("key", ""))
         raise problem.about(file=source, line=line_of(text, tuple(key.split(".")))) from None
@@ -149,10 +160,14 @@ def _override_one(config: Config, path: str, text: str) -> Config:
     table, _, key = path.partition(".")
     field = TABLES[table][key]
     value = _check_value(field, _from_text(field, text), path)
-    return config.replace(**{table: getattr(config, table).replace(**{key: value})})
+    changed = getattr(config, table).replace(**{key: value})
+    content = (*config.content, ("override", f"{path}={text}".encode("utf-8", "surrogateescape")))
+    return config.replace(**{table: changed}, content=content)
 
 
-def _check_document(document: Mapping[str, Any], source: str, read_file: Callable[[str], bytes]) -> Config:
+def _check_document(
+    document: Mapping[str, Any], text: str, source: str, read_file: Callable[[str], bytes]
+) -> Config:
     for name in document:
         if name not in TABLES and name != "policy":
             raise ConfigError("unknown table", key=name, known=", ".join((*TABLES, "policy")))
@@ -161,22 +176,24 @@ def _check_document(document: Mapping[str, Any], source: str, read_file: Callabl
         table, _, key = path.partition(".")
         if table in NEVER_OVERRIDDEN or key not in TABLES.get(table, {}):
             raise ConfigError("this cannot be overridden", key="override.allow", name=path)
-    named: list[str] = []
+    named: dict[str, bytes] = {}
 
     def read_named(name: str) -> bytes:
-        named.append(name)
-        return read_file(name)
+        named[name] = read_file(name)
+        return named[name]
 
     policy = parse_policy(_as_table("policy", document.get("policy", {})), read_named)
     return Config(
         source=source,
         boot=BootConfig(**values["boot"]),
         load=LoadConfig(**values["load"]),
+        measure=MeasureConfig(**values["measure"]),
         console=ConsoleConfig(**values["console"]),
         override=OverrideConfig(**values["override"]),
         test=DebugConfig(**values["test"]),
         policy=policy,
-        files=tuple(dict.fromkeys(named)),
+        files=tuple(named),
+        content=((CONFIG_NAME, text.encode("utf-8")), *named.items()),
     )
 
 

@@ -197,6 +197,19 @@ class Verified(Value):
     verdicts: tuple[Verdict, ...]
 
 
+class Event(Value):
+    """One measurement that was made: into which PCR, of what, and the digest in each bank, by the bank's name.
+
+    `event_type` and `data` are what the event log holds beside the digests.
+    """
+
+    pcr: int
+    event_type: int
+    description: str
+    digests: Mapping[str, bytes]
+    data: bytes
+
+
 class Request(Value):
     """A wish for memory. Bytes, physical. The result starts at a multiple of `alignment` inside [low, high).
 

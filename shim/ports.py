@@ -138,6 +138,15 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
+class Tpm(Protocol):
+    """The machine's TPM 2.0."""
+
+    def is_present(self) -> bool:
+        """Say whether the machine has one that could be asked."""
+    def transmit(self, command: bytes) -> bytes:
+        """Give it one command and return its response. Raises MeasureError when none came in time."""
+
+
 class Archivist(Protocol):
     """What makes the archive that is handed to the next OS: its size is known before the bytes are."""
 
@@ -168,6 +177,8 @@ class Machine(Protocol):
     def console(self) -> Console: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def tpm(self) -> Tpm: ...
     def sha256(self) -> Hash: ...
     def random(self, size: int) -> bytes:
         """Return random bytes for the next kernel; none where the kernel has not gathered any yet."""

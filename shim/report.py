@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from shim.config import Config
-    from shim.model import Artifact, Entry, Problem, Verdict, Volume
+    from shim.model import Artifact, Entry, Event, Problem, Verdict, Volume
     from shim.ports import Clock, Console
 
 SCHEMA = "bootshim.report/1"
@@ -37,6 +37,7 @@ class Attempt:
         self.error: str | None = None
         self.artifacts: list[dict[str, Any]] = []
         self.verdicts: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.engine: str | None = None
         self.why: str | None = None
         self.cmdline: str | None = None
@@ -50,6 +51,9 @@ class Attempt:
 
     def judged(self, verdicts: Sequence[Verdict]) -> None:
         self.verdicts = [verdict_json(verdict) for verdict in verdicts]
+
+    def measured(self, events: Sequence[Event]) -> None:
+        self.events = [event_json(event) for event in events]
 
     def as_json(self) -> dict[str, Any]:
         return dict(self.__dict__)
@@ -86,6 +90,7 @@ class Report:
             "source": config.source,
             "engine": config.load.engine,
             "mode": "audit" if config.policy.audit else "enforce",
+            "tpm": config.measure.tpm,
             "unsigned": [role.value for role in Role if config.policy.allows_unsigned(role)],
         }
         self.notes.extend(f"the command line was not obeyed: {sentence}" for sentence in config.refused)
@@ -129,16 +134,19 @@ class Report:
 class Handover:
     """The report as the next OS gets it: an archive whose size is known before the segments are placed.
 
+    Beside it lies the event log, where there is one: the firmware's, continued by ours.
+
     The report names the segments, and lies in one of them. So its size is fixed when it is first asked for, with
     room for what the placement will say, and the text is filled up with spaces, which JSON ignores.
     """
 
     ROOM_FOR_SEGMENTS = 8192
     PATH = ".extra/bootshim/report.json"
+    LOG_PATH = ".extra/bootshim/eventlog.bin"
     ENGINES: Mapping[str, str] = {"load": "kexec_load", "file": "kexec_file_load"}
 
-    def __init__(self, report: Report, attempt: Attempt) -> None:
-        self.report, self.attempt = report, attempt
+    def __init__(self, report: Report, attempt: Attempt, event_log: bytes | None = None) -> None:
+        self.report, self.attempt, self.event_log = report, attempt, event_log
         self.text_size = 0
 
     def decided(self, engine: str, why: str, cmdline: str) -> None:
@@ -169,9 +177,10 @@ class Handover:
         return archive
 
     def _archive(self, text: bytes) -> bytes:
+        log = [] if self.event_log is None else [CpioEntry.file(self.LOG_PATH, self.event_log, mode=0o440)]
         return build_cpio([
             CpioEntry.directory(".extra", 0o555), CpioEntry.directory(".extra/bootshim"),
-            CpioEntry.file(self.PATH, text.ljust(self.text_size)),
+            CpioEntry.file(self.PATH, text.ljust(self.text_size)), *log,
         ])
 
 
@@ -202,6 +211,12 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     facts = {**verdict.as_dict(), "role": verdict.role.value, "sha256": verdict.sha256.hex()}
     del facts["key"]  # only counts signers
     return facts
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return one measurement as JSON values, digests by bank."""
+    digests = {bank: digest.hex() for bank, digest in event.digests.items()}
+    return {"pcr": event.pcr, "description": event.description, "digests": digests}
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

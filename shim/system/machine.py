@@ -18,6 +18,7 @@ from shim.system.modules import load_modules
 from shim.system.mounts import LinuxMounts
 from shim.system.power import LinuxPower
 from shim.system.quiesce import quiesce
+from shim.system.tpm import LinuxTpm
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -56,6 +57,7 @@ class LinuxMachine:
         self.power = LinuxPower()
         self.console = LinuxConsole()
         self.clock = LinuxClock()
+        self.tpm = LinuxTpm()
 
     def start(self) -> tuple[Problem, ...]:
         """Mount what the kernel shows of itself, then load the baked modules in their order.

@@ -13,6 +13,7 @@ from shim.system.calls import Sha256
 from shim.system.devices import ImageFile
 from shim.system.files import TreeFiles
 from shim.system.memory_files import MemoryDevice, MemoryFiles, MountedFiles
+from shim.system.recording_tpm import RecordingTpm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class RecordingMachine:
     `facts` is a directory that stands for the machine's root, or path -> content. `images` are disk images (a path,
     or the bytes) by device name; `volumes` are the trees that mounting a volume of that name gives. `keys` are typed
     in their order; a number among them is a silence of so many seconds. An error in place of content or of a tree is
-    what using it raises.
+    what using it raises. `tpm` is one made of software; without it the machine has none.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class RecordingMachine:
         volumes: Mapping[str, Files | ShimError] | None = None,
         keys: Iterable[str | float] = (),
         now: float = 0.0,
+        tpm: RecordingTpm | None = None,
     ) -> None:
         self.calls: list[str] = []
         self.clock = RecordingClock(now)
@@ -57,6 +59,7 @@ class RecordingMachine:
         self.kexec = RecordingKexec(self.calls)
         self.power = RecordingPower(self.calls)
         self.console = RecordingConsole(self.clock, keys)
+        self.tpm = tpm or RecordingTpm()
 
     def sha256(self) -> Sha256:
         """Return a running SHA-256 at the speed of the machine."""

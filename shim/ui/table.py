@@ -8,7 +8,7 @@ from shim.units import size_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 TABLE_BEGIN = "---- bootshim: boot report "
@@ -80,6 +80,7 @@ def _attempt(attempt: Mapping[str, Any]) -> list[str]:
         )
     for verdict in attempt["verdicts"]:
         lines += _verdict(verdict)
+    lines += _measured(attempt.get("events", ()))  # reports of before have none
     if attempt["cmdline"] is not None:
         lines += wrap(f"cmdline: {attempt['cmdline']}", "    ")
     for segment in attempt["segments"]:
@@ -92,6 +93,14 @@ def _verdict(verdict: Mapping[str, Any]) -> list[str]:
     word = "trusted" if verdict["accepted"] else "refused"
     signer = f" by {verdict['signer']}" if verdict["signer"] else ""
     return wrap(f"{verdict['role']} {word}: {verdict['rule']}{signer}: {verdict['reason']}", "    ")
+
+
+def _measured(events: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not events:
+        return []
+    pcrs = sorted({event["pcr"] for event in events})
+    banks = dict.fromkeys(bank for event in events for bank in event["digests"])
+    return wrap(f"measured: {len(events)} events into PCRs {', '.join(map(str, pcrs))} ({' '.join(banks)})", "    ")
 
 
 def _problem(problem: Mapping[str, Any]) -> list[str]:

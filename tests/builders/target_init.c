@@ -65,6 +65,37 @@ static void show_anchor(const char *name, const char *path)
 	printf("target %s=%s\n", name, anchor);
 }
 
+/* All bytes of a file, in hexadecimal; nothing where there is no file. */
+static void show_hex(const char *name, const char *path)
+{
+	FILE *stream = fopen(path, "r");
+	int byte;
+
+	if (!stream)
+		return;
+	printf("target %s=", name);
+	while ((byte = fgetc(stream)) != EOF)
+		printf("%02x", byte);
+	putchar('\n');
+	fclose(stream);
+}
+
+/* The PCRs of the first TPM, in all its active banks. */
+static void show_pcrs(void)
+{
+	static const char *const banks[] = { "sha1", "sha256", "sha384", "sha512" };
+	char path[128], name[64];
+
+	for (size_t bank = 0; bank < sizeof(banks) / sizeof(banks[0]); bank++) {
+		for (int pcr = 0; pcr < 16; pcr++) {
+			snprintf(path, sizeof(path), "/sys/class/tpm/tpm0/pcr-%s/%d", banks[bank], pcr);
+			snprintf(name, sizeof(name), "pcr_%s_%d", banks[bank], pcr);
+			if (!access(path, F_OK))
+				show_text(name, path);
+		}
+	}
+}
+
 static void show_count(const char *name, const char *path)
 {
 	DIR *directory = opendir(path);
@@ -223,6 +254,8 @@ int main(void)
 	show_exists("smbios", "/sys/firmware/dmi/tables/DMI");
 	show_anchor("smbios_anchor", "/sys/firmware/dmi/tables/smbios_entry_point");
 	show_exists("acpi", "/sys/firmware/acpi/tables/FACP");
+	show_pcrs();
+	show_hex("eventlog", "/.extra/bootshim/eventlog.bin");
 	show_extra();
 	show_file("bootshim-target-report-begin", "/.extra/bootshim/report.json", "bootshim-target-report-end");
 	show_text("token", "/token");

@@ -14,6 +14,7 @@ from shim.model import Problem
 from shim.report import Report
 from shim.system.memory_files import MemoryFiles
 from shim.system.recording import RecordingMachine
+from shim.system.recording_tpm import RecordingTpm
 from tests.builders.debian import package
 from tests.builders.facts import GIB, facts, pc
 
@@ -49,10 +50,11 @@ class World:
     """A machine with disks that hold files, and one boot of it."""
 
     def __init__(
-        self, superblock: bytes, config: str = "", keys: list[str | float] | None = None, early: Sequence[Problem] = ()
+        self, superblock: bytes, config: str = "", keys: list[str | float] | None = None, early: Sequence[Problem] = (),
+        tpm: RecordingTpm | None = None,
     ) -> None:
         self.superblock, self.early = superblock, early
-        self.machine = RecordingMachine(facts=facts(pc(GIB)), keys=keys or [])
+        self.machine = RecordingMachine(facts=facts(pc(GIB)), keys=keys or [], tpm=tpm)
         self.config = config
 
     def plug(self, name: str, files: Disk) -> World:
@@ -74,9 +76,12 @@ class World:
         del self.machine.devices.images[name]
         del self.machine.mounts.trees[name]
 
+    @property
+    def config_text(self) -> str:
+        return self.config if "[policy" in self.config else self.config + policy(memtest())
+
     def boot(self) -> World:
-        text = self.config if "[policy" in self.config else self.config + policy(memtest())
-        config = parse_config(text, "test.toml", lambda name: b"")
+        config = parse_config(self.config_text, "test.toml", lambda name: b"")
         self.report = Report(self.machine.clock)
         self.report.problems.extend(self.early)
         self.report.configured(config)

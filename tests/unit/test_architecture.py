@@ -15,7 +15,7 @@ LAYERS = (
     ("ranges",),
     ("formats",),
     ("model", "ports"),
-    ("discover", "entries", "fetch", "verify", "memory", "load", "ui", "purgatory", "system"),
+    ("discover", "entries", "fetch", "verify", "measure", "memory", "load", "ui", "purgatory", "system"),
     ("config", "report"),
     ("boot",),
     ("cli", "init"),

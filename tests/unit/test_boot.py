@@ -343,7 +343,7 @@ def test_the_report_says_everything_about_a_boot(superblock: bytes) -> None:
     assert second["artifacts"][0]["sha256"] == hashlib.sha256(memtest()).hexdigest()
     assert {row["name"] for row in second["segments"]} >= {"kernel", "initrd.0"}
     assert [row["name"] for row in read["stages"]] == [
-        "discover", "entries", "fetch", "verify", "fetch", "verify", "plan", "load", "jump",
+        "discover", "entries", "fetch", "verify", "fetch", "verify", "measure", "plan", "load", "jump",
     ]  # fmt: skip
 
 

@@ -32,6 +32,7 @@ def test_an_empty_configuration_trusts_nothing_and_has_the_documented_defaults()
         "edit": False, "report": "table",
     }  # fmt: skip
     assert config.load.engine == "auto"
+    assert config.measure.tpm == "optional"
     assert config.console.devices == ()
     assert config.test.corrupt_digest is None
 
@@ -47,6 +48,9 @@ WRONG = {
     '[boot]\non_failure = "hang"\n': ("not one of the words known here", "boot.on_failure", 2),
     '# a\n[load]\nengine = "kexec"\n': ("not one of the words known here", "load.engine", 3),
     '[console]\ndevices = "ttyS0"\n': ("wrong type", "console.devices", 2),
+    "[measure]\ntpm = true\n": ("wrong type", "measure.tpm", 2),
+    '[measure]\ntpm = "yes"\n': ("not one of the words known here", "measure.tpm", 2),
+    '[override]\nallow = ["measure.tpm"]\n': ("this cannot be overridden", "override.allow", 2),
     "[console]\ndevices = [1]\n": ("wrong type", "console.devices", 2),
     "\n[boat]\nx = 1\n": ("unknown table", "boat", 2),
     "boot = 1\n": ("this must be a table", "boot", 1),
@@ -177,3 +181,12 @@ def test_every_documented_key_exists_and_every_key_is_documented() -> None:
         assert set(re.findall(r"^\| `(\w+)`", sections[table], re.M)) == set(fields), table
     for table in NEVER_OVERRIDDEN:
         assert f"`{table}`" in sections["override"]
+
+
+def test_all_that_decides_is_kept_as_it_is_measured() -> None:
+    text = '[override]\nallow = ["boot.timeout"]\n[policy]\ndbx = ["list.esl"]\n'
+    words = "quiet bootshim.boot.timeout=3 bootshim.boot.wait=1"
+    config = override(parse_config(text, "my.toml", lambda name: b""), words)
+    assert config.content == (
+        ("config.toml", text.encode()), ("list.esl", b""), ("override", b"boot.timeout=3"),
+    )  # fmt: skip

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from shim.config import parse_config
 from shim.errors import FetchError, VerifyError
 from shim.formats.cpio import parse_cpio
-from shim.model import Artifact, Entry, FileRef, PartitionKind, Problem, Role, Verdict, Volume
+from shim.formats.tcglog import EV_IPL
+from shim.model import Artifact, Entry, Event, FileRef, PartitionKind, Problem, Role, Verdict, Volume
 from shim.report import BEGIN_LINE, END_LINE, SCHEMA, Attempt, Handover, Report, entry_json, shown_problem
 from shim.system.blobs import MemoryBlob
 from shim.system.recording import RecordingMachine
@@ -62,13 +63,15 @@ def full_report() -> tuple[Report, Attempt]:
     report.entries = [ENTRY, ENTRY.replace(id="old.conf", hidden="no tries left", default=False, rank=1)]
     report.problems = [Problem(source="vda3", error="cannot mount")]
     attempt = report.attempt(ENTRY)
-    for name in ("fetch", "verify", "plan"):
+    for name in ("fetch", "verify", "measure", "plan"):
         with report.stage(name, attempt):
             machine.clock.sleep(0.25)
     blob = MemoryBlob(b"kernel")
     attempt.fetched([Artifact(role=Role.KERNEL, name="vda2:/vmlinuz", size=6, sha256=bytes(32), blob=blob)])
     attempt.judged([VERDICT])
-    handover = Handover(report, attempt)
+    digests = {"sha256": bytes(32)}
+    attempt.measured([Event(pcr=12, event_type=EV_IPL, description="command line", digests=digests, data=b"")])
+    handover = Handover(report, attempt, b"an event log")
     handover.decided("load", "no lockdown", "ro quiet")
     handover.build([("kernel", 0x1000000, 0x2000000, "ab" * 32), ("report", 0x3000, 0x4000, None)])
     return report, attempt
@@ -98,7 +101,7 @@ def test_every_key_of_the_report_is_documented_and_every_documented_key_is_there
     assert list(rows) == list(report)
     for name in ("stages", "volumes", "problems"):
         assert listed(rows[name]) == set(report[name][0]), name
-    assert {"source", "engine", "mode", "unsigned"} == set(report["config"])
+    assert {"source", "engine", "mode", "tpm", "unsigned"} == set(report["config"])
     assert all(f"`{key}`" in rows["config"] for key in report["config"])
 
 
@@ -106,7 +109,7 @@ def test_every_key_of_an_attempt_is_documented_and_every_documented_key_is_there
     attempt = full_report()[0].as_json()["attempts"][0]
     rows = documented("An attempt has:")
     assert list(rows) == list(attempt)
-    for name in ("artifacts", "verdicts", "segments"):
+    for name in ("artifacts", "verdicts", "events", "segments"):
         assert listed(rows[name]) == set(attempt[name][0]), name
 
 
@@ -132,7 +135,7 @@ def test_the_text_is_json_of_the_schema() -> None:
         "name": "kernel", "start": 0x1000000, "end": 0x2000000, "sha256": "ab" * 32,
     }  # fmt: skip
     assert read["attempts"][0]["verdicts"][0]["sha256"] == "00" * 32
-    assert [stage["name"] for stage in read["stages"]] == ["fetch", "verify", "plan"]
+    assert [stage["name"] for stage in read["stages"]] == ["fetch", "verify", "measure", "plan"]
     assert read["stages"][0] == {"name": "fetch", "start": 0.5, "end": 0.75}
 
 

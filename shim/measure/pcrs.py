@@ -1,0 +1,41 @@
+"""The plan: what is measured into which PCR. The one place for it; docs/measuring.md shows this table.
+
+Spec: UAPI.7, Linux TPM PCR Registry; systemd 257, TPM2_PCR_MEASUREMENTS.md. 0 to 7 belong to the firmware, 10 to IMA,
+14 to rhboot's shim, 15 to the system's identity: nothing here touches those. 11 to 13 hold what systemd-stub puts
+there, event by event, so that a policy made for it holds. 8 and 9 are GRUB's and the EFI stub's: what they would
+have measured of this boot (commands, then files) is what is measured there, and neither of them runs behind us.
+"""
+
+from __future__ import annotations
+
+from shim.values import Value
+
+
+class Use(Value):
+    """One use of a PCR: its number, what is measured, and what exactly is hashed."""
+
+    pcr: int
+    what: str
+    hashed: str
+
+
+CONFIG = Use(pcr=8, what="the boot shim's configuration, each file it names, each override that was obeyed",
+             hashed="the file's bytes; an override's word")  # fmt: skip
+ENTRY = Use(pcr=8, what="the entry that is tried", hashed="the entry's id, in UTF-8")
+KERNEL = Use(pcr=9, what="a kernel that is no UKI", hashed="the file's bytes")
+INITRD = Use(pcr=9, what="each initrd that is not in a UKI", hashed="the file's bytes")
+DEVICETREE = Use(pcr=9, what="a device tree that is not in a UKI", hashed="the file's bytes")
+SECTION = Use(pcr=11, what="each section of a UKI, in systemd-stub's order",
+              hashed="two events: the section's name with its NUL, then its bytes")  # fmt: skip
+CMDLINE = Use(pcr=12, what="a command line that is not the UKI's own", hashed="the text in UTF-16LE with its NUL")
+EXTENSION = Use(pcr=13, what="nothing yet: kept free for system extensions", hashed="")
+
+PLAN = (CONFIG, ENTRY, KERNEL, INITRD, DEVICETREE, SECTION, CMDLINE, EXTENSION)
+
+# The order in which systemd-stub 257 measures (src/fundamental/uki.h, UnifiedSection). `.pcrsig` is left out: it
+# signs the outcome. `.dtbauto` and `.efifw` are measured by it only where they match the machine's hardware, which
+# nothing here selects.
+SECTIONS = (
+    ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey", ".profile",
+    ".hwids",
+)  # fmt: skip

@@ -1,0 +1,129 @@
+"""What is measured of a candidate, by the plan in `pcrs`: pure, the same at boot and on the host."""
+
+from __future__ import annotations
+
+from _codecs import utf_16_le_encode  # what the codec calls; the module around it is not in the frozen runtime
+
+from shim.errors import MeasureError
+from shim.formats.banks import SHA256_BANK, new_bank_hash
+from shim.formats.tcglog import EV_IPL
+from shim.formats.uki import split_uki
+from shim.measure.pcrs import CMDLINE, CONFIG, DEVICETREE, ENTRY, INITRD, KERNEL, SECTION, SECTIONS
+from shim.model import Event, Role
+from shim.values import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from shim.formats.digests import NewHash
+    from shim.formats.pe import Section
+    from shim.formats.record import Buffer
+    from shim.model import Artifact, Candidate
+
+ZEROS_MAX = 64 << 20
+CHUNK = bytes(1 << 16)
+
+
+class Measurement(Value):
+    """Something to be measured: into which PCR, the bytes, and then `zeros` more. `data` is for the event log.
+
+    `sha256` is that of the bytes where it is known already.
+    """
+
+    pcr: int
+    description: str
+    content: Buffer
+    zeros: int = 0
+    data: bytes
+    sha256: bytes | None = None
+
+    def event(self, banks: Iterable[str], new_hash: NewHash) -> Event:
+        """Return the event, with its digest in each bank."""
+        digests = {bank: self._digest(bank, new_hash) for bank in banks}
+        return Event(pcr=self.pcr, event_type=EV_IPL, description=self.description, digests=digests, data=self.data)
+
+    def _digest(self, bank: str, new_hash: NewHash) -> bytes:
+        if bank == SHA256_BANK and self.sha256 is not None:
+            return self.sha256
+        running = new_bank_hash(bank, new_hash)
+        running.update(memoryview(self.content))
+        for start in range(0, self.zeros, len(CHUNK)):
+            running.update(CHUNK[: self.zeros - start])
+        return running.digest()
+
+
+def measure_config(content: Iterable[tuple[str, bytes]]) -> tuple[Measurement, ...]:
+    """Return what is measured once a boot: the configuration and what it names, by name."""
+    return tuple(_told(CONFIG.pcr, f"configuration {name}", data) for name, data in content)
+
+
+def measure_candidate(candidate: Candidate) -> tuple[Measurement, ...]:
+    """Return what is measured of a candidate, in order.
+
+    Raises FormatError for a UKI that cannot be taken apart, MeasureError for a section that cannot be measured.
+    """
+    found = [_told(ENTRY.pcr, f"entry {candidate.entry.id}", candidate.entry.id.encode("utf-8", "replace"))]
+    if candidate.kernel.role is Role.UKI:
+        found += measure_uki(candidate.kernel.blob.view(), candidate.profile)
+    else:
+        found.append(_file(KERNEL.pcr, candidate.kernel))
+    if candidate.cmdline is not None:
+        found.append(measure_cmdline(candidate.cmdline))
+    found += [_file(INITRD.pcr, initrd) for initrd in candidate.initrds]
+    if candidate.devicetree is not None:
+        found.append(_file(DEVICETREE.pcr, candidate.devicetree))
+    return tuple(found)
+
+
+def measure_uki(data: Buffer, profile: int | None) -> tuple[Measurement, ...]:
+    """Return what systemd-stub measures of a UKI in a profile: name and bytes of each section.
+
+    Spec: systemd 257, src/boot/stub.c, measure_sections; the event's data is the name in UTF-16LE with its NUL.
+    """
+    chosen = split_uki(data, profile).profile
+    found = (chosen.section(name) for name in SECTIONS)
+    return tuple(one for section in found if section is not None and section.virtual_size
+                 for one in _section(section, data))
+
+
+def measure_cmdline(cmdline: str) -> Measurement:
+    """Return how systemd-stub and systemd-boot measure a command line that was given to a kernel.
+
+    Spec: systemd 257, src/boot/measure.c, tpm_log_load_options; digest and event data are the same bytes.
+    """
+    text = utf16(cmdline)
+    return Measurement(pcr=CMDLINE.pcr, description="command line", content=text, data=text)
+
+
+def utf16(text: str) -> bytes:
+    """Return text as UEFI has it: UTF-16LE with a final NUL."""
+    return utf_16_le_encode(text, "surrogatepass")[0] + b"\0\0"
+
+
+def _section(section: Section, data: Buffer) -> Iterator[Measurement]:
+    name, said = section.name, utf16(section.name)
+    # In memory a section is as long as its virtual size: cut there, or filled up with zeros. The stub hashes memory.
+    zeros = section.virtual_size - section.size
+    if zeros > ZEROS_MAX:
+        raise MeasureError("a section is far longer in memory than in the file", section=name, limit=ZEROS_MAX,
+                           found=zeros)
+    yield Measurement(pcr=SECTION.pcr, description=f"name of section {name}", content=name.encode("ascii") + b"\0",
+                      data=said)
+    yield Measurement(pcr=SECTION.pcr, description=f"section {name}", content=section.data(data), zeros=zeros,
+                      data=said)
+
+
+def _file(pcr: int, artifact: Artifact) -> Measurement:
+    description = f"{artifact.role.value} {artifact.name}"
+    return Measurement(pcr=pcr, description=description, content=artifact.blob.view(), data=_told_data(description),
+                       sha256=artifact.sha256)
+
+
+def _told(pcr: int, description: str, content: bytes) -> Measurement:
+    return Measurement(pcr=pcr, description=description, content=content, data=_told_data(description))
+
+
+def _told_data(description: str) -> bytes:
+    """Return what the event log says of a measurement of ours: text with a NUL, as other loaders have it."""
+    return f"bootshim: {description}".encode("utf-8", "replace")[:1024] + b"\0"

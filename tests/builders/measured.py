@@ -1,0 +1,67 @@
+"""The witnesses for what is measured: systemd-measure (trixie's, which knows all sections) and tpm2_eventlog."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from shim.formats.pe import PE, parse_pe
+from tests.builders.bootctl import newer_bootctl
+from tests.builders.debian import package
+
+# systemd-measure 257 takes these two for each other: what is given as --dtbauto is measured under the name ".hwids".
+# The stub itself does not, which tests/vm/test_measure.py sees.
+SWAPPED = {"hwids": "dtbauto"}
+BANKS = ("sha1", "sha256", "sha384", "sha512")
+
+
+def systemd_measure(folder: Path, sections: Mapping[str, bytes], banks: Iterable[str] = BANKS) -> dict[str, str]:
+    """Return PCR 11 by bank as `systemd-measure calculate` has it for these sections (".linux" and so on).
+
+    The phases that systemd extends later are left out (`--phase=`).
+    """
+    command = [*newer_bootctl()[:-1], str(package("systemd", suite="trixie") / "usr/lib/systemd/systemd-measure"),
+               "calculate", "--phase=", *(f"--bank={bank}" for bank in banks)]
+    for name, data in sections.items():
+        path = folder / f"section{name}"
+        path.write_bytes(data)
+        command.append(f"--{SWAPPED.get(name[1:], name[1:])}={path}")
+    return dict(re.findall(r"^11:(\w+)=([0-9a-f]+)$", _run(command), re.MULTILINE))
+
+
+def sections_of(data: bytes, profile: int = 0) -> dict[str, bytes]:
+    """Return the sections of a UKI that hold in a profile, as `objcopy` would cut them out, by name."""
+    image: PE = parse_pe(data)
+    base: dict[str, bytes] = {}
+    profiles: list[dict[str, bytes]] = []
+    for section in image.sections:
+        if section.name == ".profile":
+            profiles.append({})
+        (profiles[-1] if profiles else base).setdefault(section.name, bytes(section.data(data)))
+    known = {".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey",
+             ".profile", ".hwids"}
+    merged = {**base, **(profiles[profile] if profiles else {})}
+    return {name: content for name, content in merged.items() if name in known}
+
+
+def replayed(folder: Path, log: bytes) -> dict[str, dict[int, str]]:
+    """Return the PCRs by bank and number as `tpm2_eventlog` computes them from a log."""
+    path = folder / "eventlog.bin"
+    path.write_bytes(log)
+    found: dict[str, dict[int, str]] = {}
+    text = _run(["tpm2_eventlog", str(path)])
+    for line in text[text.rindex("\npcrs:") :].splitlines():
+        if bank := re.fullmatch(r"  (\w+):", line):
+            found[bank[1]] = {}
+        elif value := re.fullmatch(r"    (\d+) *: 0x([0-9a-f]+)", line):
+            list(found.values())[-1][int(value[1])] = value[2]
+    return found
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,83 @@
+"""A TPM 2.0 for a machine in QEMU: swtpm, as a context. Its state begins as from the factory, and ends with it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+MODELS = ("tpm-tis", "tpm-crb")
+START_LIMIT = 10.0
+
+
+class Swtpm:
+    """A running TPM; `arguments` connect a QEMU to it. All four banks of SHA-1 and SHA-2 are active."""
+
+    def __init__(self, model: str = MODELS[0]) -> None:
+        self.model = model
+
+    def __enter__(self) -> Swtpm:
+        self._folder = tempfile.TemporaryDirectory(prefix="bootshim-swtpm-")
+        self.socket = Path(self._folder.name, "control")
+        state = Path(self._folder.name, "state")
+        state.mkdir()
+        self._child = subprocess.Popen(
+            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={self.socket}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + START_LIMIT
+        while not self.socket.exists():
+            if self._child.poll() is not None or time.monotonic() > deadline:
+                self.__exit__(None, None, None)
+                raise RuntimeError(f"swtpm did not start: {self._child.returncode}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._child.poll() is None:
+            self._child.terminate()
+        self._child.wait()
+        self._folder.cleanup()
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The words for QEMU's command line."""
+        return ("-chardev", f"socket,id=tpm,path={self.socket}", "-tpmdev", "emulator,id=tpm,chardev=tpm",
+                "-device", f"{self.model},tpmdev=tpm")
+
+
+class TpmSocket:
+    """A running TPM without a machine, as a context: the port `shim.ports.Tpm`, over swtpm's own socket."""
+
+    def __enter__(self) -> TpmSocket:
+        self._socket, theirs = socket.socketpair()
+        self._folder = tempfile.TemporaryDirectory(prefix="bootshim-swtpm-")
+        self._child = subprocess.Popen(
+            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._folder.name}", "--fd", str(theirs.fileno()),
+             "--flags", "not-need-init"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )  # fmt: skip
+        theirs.close()
+        self._socket.settimeout(START_LIMIT)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+        self._child.terminate()
+        self._child.wait()
+        self._folder.cleanup()
+
+    def is_present(self) -> bool:
+        return True
+
+    def transmit(self, command: bytes) -> bytes:
+        self._socket.sendall(command)
+        return self._socket.recv(4096)

@@ -1,0 +1,195 @@
+"""Measured boots: what the second kernel finds in the PCRs is what was predicted, what the log replays to, and what
+systemd has for the same UKI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from shim.cli import main as bootshim
+from shim.cli.qemu import Disk, MachineSpec
+from shim.measure.plan import measure_cmdline
+from tests.builders import debian
+from tests.builders.disk import Partition, make_disk
+from tests.builders.measured import BANKS, replayed, sections_of, systemd_measure
+from tests.builders.swtpm import Swtpm
+from tests.builders.target import make_token, second_initrd, target_initrd
+from tests.builders.uki import SUITE, make_uki, sign_pe
+from tests.vm.scene import OVERRIDES, make_authority, overrides
+from tests.vm.shimmed import Outcome, Shim, boot, boot_spec, config_text, debian_ca, make_shim, policy_text
+
+pytestmark = [pytest.mark.vm]
+CMDLINES = {"main": "console=ttyS0 quiet main", "safe": "console=ttyS0 quiet safe", "own": "console=ttyS0 quiet öwn"}
+IMA = 10  # the running kernel's own: every kernel measures its start there, outside of this log
+SYSTEMD_BOOT = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+
+
+class Scene(NamedTuple):
+    """A disk with a UKI of two profiles and a kernel, the boot shim, and the files that `bootshim measure` reads."""
+
+    folder: Path
+    token: str
+    uki: Path
+    disk: Path
+    shim: Shim
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    folder = tmp_path_factory.mktemp("measured")
+    token, authority, second = make_token(), make_authority(folder, "test"), second_initrd("second")
+    (folder / "initrd").write_bytes(target_initrd(token))
+    (folder / "second").write_bytes(second)
+    (folder / "hwids").write_bytes(b"a table that nobody reads where there is no .dtbauto")
+    unsigned = make_uki(folder / "unsigned", debian.kernel().image, [folder / "initrd"], CMDLINES["main"],
+                        profiles={"safe": CMDLINES["safe"]}, more=["--section", f".hwids:@{folder / 'hwids'}"])
+    uki = sign_pe(unsigned, folder / "multi.efi", authority.signer)
+    disk = make_disk(folder / "disk.img", [Partition("esp", "vfat", {
+        "EFI/Linux/multi.efi": uki, "second": second, "initrd": folder / "initrd", "vmlinuz": debian.kernel().image,
+        "loader/entries/own.conf":
+            f"title Own\nuki /EFI/Linux/multi.efi\ninitrd /second\noptions {CMDLINES['own']}\n",
+        "loader/entries/plain.conf":
+            f"title Plain\nlinux /vmlinuz\ninitrd /initrd\ninitrd /second\noptions {CMDLINES['own']}\n",
+    })])  # fmt: skip
+    policy = policy_text(anchors=["ca.der", "debian.der"], cmdlines=[CMDLINES["own"]],
+                         initrds=[second, (folder / "initrd").read_bytes()])
+    more = f'[measure]\ntpm = "required"\n{OVERRIDES}'
+    files = {"ca.der": authority.ca.der.read_bytes(), "debian.der": debian_ca().read_bytes()}
+    return Scene(folder, token, uki, disk, make_shim(folder / "shim", config_text(policy, more=more), files))
+
+
+def start(scene: Scene, entry: str, firmware: str, model: str) -> Outcome:
+    with Swtpm(model) as tpm:
+        outcome = boot(scene.shim, Disk(path=scene.disk), firmware=firmware, extra=tpm.arguments,
+                       cmdline=overrides({"boot.entry": entry}))
+    assert outcome.errors() == {}
+    assert outcome.facts is not None
+    assert outcome.facts.token == scene.token
+    return outcome
+
+
+def pcrs_of(outcome: Outcome) -> dict[str, dict[int, str]]:
+    """Return what the second kernel reads in the PCRs, by bank and number."""
+    assert outcome.facts is not None
+    found: dict[str, dict[int, str]] = {}
+    for name, value in outcome.facts.lines.items():
+        if name.startswith("pcr_"):
+            _, bank, pcr = name.split("_")
+            found.setdefault(bank, {})[int(pcr)] = value.lower()
+    return found
+
+
+def predicted(capsys: pytest.CaptureFixture[str], scene: Scene, *words: str) -> dict[str, dict[int, str]]:
+    """Return what `bootshim measure` says."""
+    banks = [f"--bank={bank}" for bank in BANKS]
+    assert bootshim(["measure", *words, "--config", str(scene.folder / "shim/config.toml"), *banks, "--json"]) == 0
+    printed = capsys.readouterr().out  # behind what the machine has printed
+    said: dict[str, Any] = json.loads(printed[printed.rindex('{\n  "schema"') :])
+    return {bank: {int(pcr): value for pcr, value in row.items()} for bank, row in said["pcrs"].items()}
+
+
+def check_log(tmp_path: Path, outcome: Outcome, pcrs: dict[str, dict[int, str]]) -> None:
+    """The log that was handed over accounts for every PCR in every bank, says tpm2_eventlog."""
+    assert outcome.facts is not None
+    log = replayed(tmp_path, bytes.fromhex(outcome.facts.lines["eventlog"]))
+    assert set(log) == set(pcrs)
+    for bank, values in log.items():
+        assert {8, 11} <= set(values) or {8, 9, 12} <= set(values)
+        for pcr in set(range(16)) - {IMA}:
+            assert pcrs[bank][pcr] == values.get(pcr, "0" * len(values[8])), (bank, pcr)
+
+
+@pytest.mark.parametrize(("entry", "profile", "firmware", "model"), [
+    ("multi.efi", 0, "uefi", "tpm-crb"), ("multi.efi@safe", 1, "bios", "tpm-tis"),
+])  # fmt: skip
+def test_a_uki_is_measured_as_systemd_would(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, profile: int, firmware: str,
+    model: str,
+) -> None:  # fmt: skip
+    outcome = start(scene, entry, firmware, model)
+    pcrs = pcrs_of(outcome)
+    assert set(pcrs) == set(BANKS)
+    witness = systemd_measure(tmp_path, sections_of(scene.uki.read_bytes(), profile))
+    told = predicted(capsys, scene, str(scene.uki), "--profile", str(profile), "--entry", entry)
+    assert {bank: row[11] for bank, row in pcrs.items()} == witness
+    assert {bank: row[11] for bank, row in told.items()} == witness
+    assert {row[12] for row in pcrs.values()} == {"0" * len(row[12]) for row in pcrs.values()}
+    check_log(tmp_path, outcome, pcrs)
+
+
+def test_what_stands_beside_a_uki_is_measured_too(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = start(scene, "own.conf", "bios", "tpm-crb")
+    pcrs = pcrs_of(outcome)
+    told = predicted(capsys, scene, str(scene.uki), "--entry", "own.conf", "--cmdline", CMDLINES["own"],
+                     "--initrd", str(scene.folder / "second"))
+    for bank, row in told.items():
+        assert set(row) == {8, 9, 11, 12}
+        assert {pcr: pcrs[bank][pcr] for pcr in (9, 11, 12)} == {pcr: row[pcr] for pcr in (9, 11, 12)}
+    check_log(tmp_path, outcome, pcrs)
+
+
+def test_a_plain_kernel_is_measured_and_the_report_tells_each_event(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = start(scene, "plain.conf", "uefi", "tpm-tis")
+    pcrs = pcrs_of(outcome)
+    told = predicted(capsys, scene, str(debian.kernel().image), "--entry", "plain.conf", "--cmdline", CMDLINES["own"],
+                     "--initrd", str(scene.folder / "initrd"), "--initrd", str(scene.folder / "second"))
+    assert {bank: row[12] for bank, row in pcrs.items()} == {bank: row[12] for bank, row in told.items()}
+    check_log(tmp_path, outcome, pcrs)
+    assert outcome.report is not None
+    events = outcome.report["attempts"][-1]["events"]
+    assert [event["pcr"] for event in events] == [8] * 5 + [9, 12, 9, 9]
+    assert [event["description"] for event in events[:5]] == [
+        "configuration config.toml", "configuration ca.der", "configuration debian.der", "configuration override",
+        "entry plain.conf",
+    ]  # fmt: skip
+    assert all(set(event["digests"]) == set(BANKS) for event in events)
+
+
+def test_without_a_tpm_nothing_boots_where_one_is_required(scene: Scene) -> None:
+    outcome = boot(scene.shim, Disk(path=scene.disk))
+    assert outcome.facts is None
+    assert outcome.serial.count("failed in measure: the machine has no TPM 2.0") == 4
+    assert outcome.ended == "reset"
+
+
+def test_systemd_stub_itself_leaves_the_same_values(scene: Scene, tmp_path: Path) -> None:
+    """The UKI started by OVMF and systemd-boot, without the boot shim: the stub's own PCR 11 and 12 are ours."""
+    loader = debian.package("systemd-boot-efi", suite=SUITE) / SYSTEMD_BOOT
+    disk = make_disk(tmp_path / "stub.img", [Partition("esp", "vfat", {
+        "EFI/BOOT/BOOTX64.EFI": loader, "EFI/Linux/multi.efi": scene.uki, "loader/loader.conf": "timeout 0\n",
+    })])  # fmt: skip
+    theirs = pcrs_of(start_directly(scene, disk))
+    ours = pcrs_of(start(scene, "multi.efi", "uefi", "tpm-tis"))
+    for bank in BANKS:
+        assert [theirs[bank][pcr] for pcr in (11, 12, 13)] == [ours[bank][pcr] for pcr in (11, 12, 13)]
+
+
+def test_systemd_measures_the_same_bytes_of_a_command_line(scene: Scene, tmp_path: Path) -> None:
+    """systemd-boot and systemd-stub each extend PCR 12 by what `measure_cmdline` has: the same twice."""
+    loader = debian.package("systemd-boot-efi", suite=SUITE) / SYSTEMD_BOOT
+    disk = make_disk(tmp_path / "options.img", [Partition("esp", "vfat", {
+        "EFI/BOOT/BOOTX64.EFI": loader, "own.efi": scene.uki, "loader/loader.conf": "timeout 0\n",
+        "loader/entries/own.conf": f"title Own\nefi /own.efi\noptions {CMDLINES['own']}\n",
+    })])  # fmt: skip
+    theirs = pcrs_of(start_directly(scene, disk))
+    for bank in BANKS:
+        digest = hashlib.new(bank, measure_cmdline(CMDLINES["own"]).content).digest()
+        once = hashlib.new(bank, bytes(len(digest)) + digest).digest()
+        assert theirs[bank][12] in (once.hex(), hashlib.new(bank, once + digest).hexdigest())
+
+
+def start_directly(scene: Scene, disk: Path) -> Outcome:
+    """Let the firmware boot a disk, without the boot shim."""
+    with Swtpm() as tpm:
+        outcome = boot_spec(MachineSpec(disks=(Disk(path=disk),), firmware="uefi", extra=tpm.arguments))
+    assert outcome.facts is not None
+    assert outcome.facts.token == scene.token
+    return outcome
