@@ -18,7 +18,8 @@ import json
 from pathlib import Path
 
 from shim.cli.verify import read_file, read_text
-from shim.config import parse_config
+from shim.config import override, parse_config
+from shim.errors import ConfigError
 from shim.formats.banks import SHA256_BANK, SIZES
 from shim.formats.tcglog import LogEvent, replay
 from shim.formats.uki import has_linux_section
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the command line that the entry gives (default: a UKI's own, else empty)")
     parser.add_argument("--devicetree", metavar="FILE", help="the entry's device tree")
     parser.add_argument("--config", metavar="CONFIG.toml", help="the boot shim's configuration")
+    parser.add_argument("--override", action="append", default=[], metavar="TABLE.KEY=VALUE",
+                        help="a word of the command line that the configuration allows; may be given again")
     parser.add_argument("--entry", metavar="ID", help="the entry's id, as `bootshim entries` tells it")
     parser.add_argument("--bank", choices=list(SIZES), action="append", default=[],
                         help="default: sha256; may be given again")
@@ -71,7 +74,7 @@ def predict(arguments: argparse.Namespace, banks: list[str]) -> list[Event]:
     if arguments.entry is None:
         found = [one for one in found if one.pcr != ENTRY.pcr]
     if arguments.config is not None:
-        found[:0] = measure_config(read_config(Path(arguments.config)))
+        found[:0] = measure_config(read_config(Path(arguments.config), arguments.override))
     return [one.event(banks, hashlib.sha256) for one in found]
 
 
@@ -92,9 +95,13 @@ def read_candidate(arguments: argparse.Namespace) -> Candidate:
     )  # fmt: skip
 
 
-def read_config(path: Path) -> tuple[tuple[str, bytes], ...]:
-    """Return a configuration and the files that it names, as they would be baked."""
-    return parse_config(read_text(path), path.name, lambda name: read_file(str(path.parent / name))).content
+def read_config(path: Path, words: list[str]) -> tuple[tuple[str, bytes], ...]:
+    """Return a configuration and the files that it names, as they would be baked, and the overrides."""
+    config = parse_config(read_text(path), path.name, lambda name: read_file(str(path.parent / name)))
+    config = override(config, " ".join(f"bootshim.{word}" for word in words))
+    if config.refused:
+        raise ConfigError(f"--override would not be obeyed: {config.refused[0]}")
+    return config.content
 
 
 def _artifact(role: Role, name: str, data: bytes) -> Artifact:

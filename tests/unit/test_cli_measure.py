@@ -40,6 +40,22 @@ def test_a_kernel_of_a_boot_entry(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert said["events"][0]["digests"]["sha256"] == hashlib.sha256(files["config"]).hexdigest()
 
 
+def test_an_override_is_measured_unless_it_would_not_be_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = b'[override]\nallow = ["boot.timeout"]\n'
+    (tmp_path / "config").write_bytes(text)
+    (tmp_path / "kernel").write_bytes(memtest())
+    words = ["measure", str(tmp_path / "kernel"), "--config", str(tmp_path / "config"), "--override"]
+    assert main([*words, "boot.timeout=3"]) == 0
+    value = bytes(32)
+    for content in (text, b"boot.timeout=3"):
+        value = hashlib.sha256(value + hashlib.sha256(content).digest()).digest()
+    assert f"8:sha256={value.hex()}" in capsys.readouterr().out
+    assert main([*words, "boot.wait=3"]) == 2
+    assert "would not be obeyed" in capsys.readouterr().err
+
+
 def test_a_uki(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "initrd").write_bytes(INITRD)
     uki = make_uki(tmp_path / "uki.efi", kernel().image, [tmp_path / "initrd"], "ro", profiles={"safe": "ro single"})

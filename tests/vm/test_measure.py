@@ -62,10 +62,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return Scene(folder, token, uki, disk, make_shim(folder / "shim", config_text(policy, more=more), files))
 
 
-def start(scene: Scene, entry: str, firmware: str, model: str) -> Outcome:
+def start(scene: Scene, entry: str, firmware: str, model: str, engine: str = "load") -> Outcome:
     with Swtpm(model) as tpm:
         outcome = boot(scene.shim, Disk(path=scene.disk), firmware=firmware, extra=tpm.arguments,
-                       cmdline=overrides({"boot.entry": entry}))
+                       cmdline=overrides({"boot.entry": entry, "load.engine": engine}))
     assert outcome.errors() == {}
     assert outcome.facts is not None
     assert outcome.facts.token == scene.token
@@ -103,14 +103,14 @@ def check_log(tmp_path: Path, outcome: Outcome, pcrs: dict[str, dict[int, str]])
             assert pcrs[bank][pcr] == values.get(pcr, "0" * len(values[8])), (bank, pcr)
 
 
-@pytest.mark.parametrize(("entry", "profile", "firmware", "model"), [
-    ("multi.efi", 0, "uefi", "tpm-crb"), ("multi.efi@safe", 1, "bios", "tpm-tis"),
+@pytest.mark.parametrize(("entry", "profile", "firmware", "model", "engine"), [
+    ("multi.efi", 0, "uefi", "tpm-crb", "load"), ("multi.efi@safe", 1, "bios", "tpm-tis", "file"),
 ])  # fmt: skip
 def test_a_uki_is_measured_as_systemd_would(
     scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, profile: int, firmware: str,
-    model: str,
+    model: str, engine: str,
 ) -> None:  # fmt: skip
-    outcome = start(scene, entry, firmware, model)
+    outcome = start(scene, entry, firmware, model, engine)
     pcrs = pcrs_of(outcome)
     assert set(pcrs) == set(BANKS)
     witness = systemd_measure(tmp_path, sections_of(scene.uki.read_bytes(), profile))
@@ -127,10 +127,10 @@ def test_what_stands_beside_a_uki_is_measured_too(
     outcome = start(scene, "own.conf", "bios", "tpm-crb")
     pcrs = pcrs_of(outcome)
     told = predicted(capsys, scene, str(scene.uki), "--entry", "own.conf", "--cmdline", CMDLINES["own"],
-                     "--initrd", str(scene.folder / "second"))
+                     "--initrd", str(scene.folder / "second"),
+                     "--override", "boot.entry=own.conf", "--override", "load.engine=load")
     for bank, row in told.items():
-        assert set(row) == {8, 9, 11, 12}
-        assert {pcr: pcrs[bank][pcr] for pcr in (9, 11, 12)} == {pcr: row[pcr] for pcr in (9, 11, 12)}
+        assert row == {pcr: pcrs[bank][pcr] for pcr in (8, 9, 11, 12)}
     check_log(tmp_path, outcome, pcrs)
 
 
@@ -145,10 +145,10 @@ def test_a_plain_kernel_is_measured_and_the_report_tells_each_event(
     check_log(tmp_path, outcome, pcrs)
     assert outcome.report is not None
     events = outcome.report["attempts"][-1]["events"]
-    assert [event["pcr"] for event in events] == [8] * 5 + [9, 12, 9, 9]
-    assert [event["description"] for event in events[:5]] == [
+    assert [event["pcr"] for event in events] == [8] * 6 + [9, 12, 9, 9]
+    assert [event["description"] for event in events[:6]] == [
         "configuration config.toml", "configuration ca.der", "configuration debian.der", "configuration override",
-        "entry plain.conf",
+        "configuration override", "entry plain.conf",
     ]  # fmt: skip
     assert all(set(event["digests"]) == set(BANKS) for event in events)
 
