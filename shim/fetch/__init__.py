@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shim.errors import EntryError, FetchError
 from shim.fetch.beside import find_beside
-from shim.fetch.limits import Limits, limits_for
+from shim.fetch.limits import Limits, limits_for, weight_of
 from shim.fetch.stream import fetch_file
 from shim.formats.uki import has_linux_section
 from shim.model import Artifact, Candidate, Entry, FileRef, Role
@@ -39,7 +39,7 @@ def fetch_entry(
     held: list[Artifact] = []
 
     def fetch(role: Role, ref: FileRef) -> Artifact:
-        left = limits.total_size - sum(artifact.size for artifact in held)
+        left = limits.total_size - sum(artifact.size * weight_of(artifact.role) for artifact in held)
         if left <= 0:
             raise FetchError(limits.total_reason, file=str(ref), limit=limits.total_size)
         artifact = fetch_file(role, ref, volumes, blobs, new_hash, limits.of(role, left))

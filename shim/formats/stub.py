@@ -11,7 +11,7 @@ from enum import Enum
 from shim.errors import FormatError
 from shim.formats.cpio import CpioEntry, build_cpio
 from shim.formats.pe import parse_pe
-from shim.formats.uki import cmdline_text
+from shim.formats.uki import SMALL_SIZE_MAX, cmdline_text
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -137,6 +137,9 @@ def parse_addon(data: Buffer, uname: bytes | None, machine: int) -> Addon:
         raise FormatError("a UKI is no add-on")
     if not any(name in sections for name in ADDON_PARTS):
         raise FormatError("the add-on has nothing to add", known=" ".join(ADDON_PARTS))
+    for name in (".cmdline", ".uname"):
+        if len(sections.get(name, b"")) > SMALL_SIZE_MAX:
+            raise FormatError("the section is too long", section=name, limit=SMALL_SIZE_MAX)
     own = sections.get(".uname")
     if own is not None and uname is not None and _until_nul(own) != _until_nul(uname):
         raise FormatError("the add-on is for another kernel", expected=_shown(uname), found=_shown(own))

@@ -92,7 +92,7 @@ def test_an_addon_is_read() -> None:
     (sectioned_pe((".uname", b"6.1.0-2"), (".cmdline", b"x")), "for another kernel"),
     (sectioned_pe((".uname", b"6.1"), (".cmdline", b"x")), "for another kernel"),
     (sectioned_pe((".cmdline", b"\xff")), "not UTF-8"), (sectioned_pe((".cmdline", b"a\0b")), "NUL inside"),
-    (ADDON[:-0x200], "outside the file"),
+    (ADDON[:-0x200], "outside the file"), (sectioned_pe((".cmdline", bytes(300_000))), "too long"),
 ])  # fmt: skip
 def test_what_is_no_addon_for_this_uki(data: bytes, reason: str) -> None:
     with pytest.raises(FormatError, match=reason):
