@@ -195,8 +195,7 @@ class Boot:
         with self.report.stage("verify", attempt):
             verified = verify(candidate, self.config.policy, self.machine.sha256)
             attempt.judged(verified.verdicts)
-            self.report.left_out(verified.verdicts)
-            release_left_out(candidate, verified.candidate)
+            self.report.left_out(release_left_out(candidate, verified.candidate), verified.verdicts)
         with self.report.stage("plan", attempt):
             handover = Handover(self.report, attempt)
             options = LoadOptions(

@@ -63,10 +63,12 @@ def release(artifacts: list[Artifact] | tuple[Artifact, ...]) -> None:
         artifact.blob.close()
 
 
-def release_left_out(fetched: Candidate, taken: Candidate) -> None:
-    """Give the memory of those extras back that are not in `taken`, the same candidate after it was judged."""
-    kept = {id(extra) for extra in taken.extras}
-    release([extra.artifact for extra in fetched.extras if id(extra) not in kept])
+def release_left_out(fetched: Candidate, taken: Candidate) -> list[str]:
+    """Give the memory of those extras back that are not in `taken`, the candidate once judged; return their names."""
+    kept = {extra.artifact.name for extra in taken.extras}
+    left_out = [extra.artifact for extra in fetched.extras if extra.artifact.name not in kept]
+    release(left_out)
+    return [artifact.name for artifact in left_out]
 
 
 def artifacts_of(candidate: Candidate) -> tuple[Artifact, ...]:
