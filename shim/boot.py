@@ -200,13 +200,7 @@ class Boot:
         with self.report.stage("verify", attempt):
             verified = verify(candidate, self.config.policy, self.machine.sha256, self.volumes)
             attempt.judged(verified.verdicts)
-            for verdict in verified.verdicts if self.config.policy.audit else ():
-                if not verdict.accepted:
-                    self.say(f"AUDIT ONLY, booted all the same: the {verdict.role.value} {verdict.name} "
-                             f"is not trusted: {verdict.reason}")
-            if not self.config.policy.audit:
-                self.report.left_out(verified.verdicts)
-            release_left_out(candidate, verified.candidate)
+            self.tell(candidate, verified)
         with self.report.stage("measure", attempt):
             self.measure(verified, attempt)
         with self.report.stage("plan", attempt):
@@ -236,6 +230,15 @@ class Boot:
             sentence = f"this boot is NOT measured, which the configuration allows: {ledger.problem}"
             self.report.notes.append(sentence)
             self.say(sentence)
+
+    def tell(self, candidate: Candidate, verified: Verified) -> None:
+        """Say aloud what only an audit lets pass; note what lies beside a UKI and was left out, and let it go."""
+        if self.config.policy.audit:
+            for verdict in verified.verdicts:
+                if not verdict.accepted:
+                    self.say(f"AUDIT ONLY, booted all the same: the {verdict.role.value} {verdict.name} "
+                             f"is not trusted: {verdict.reason}")
+        self.report.left_out(release_left_out(candidate, verified.candidate), verified.verdicts)
 
     def jump(self, attempt: Attempt) -> None:
         """Let go of everything and start the loaded kernel. Returns only when the kernel would not go."""

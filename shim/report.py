@@ -99,11 +99,10 @@ class Report:
         if config.test.corrupt_digest:
             self.notes.append(f"a fault is made on purpose: a wrong digest for {config.test.corrupt_digest}")
 
-    def left_out(self, verdicts: Sequence[Verdict]) -> None:
-        """Note what the policy kept from a kernel that is started all the same."""
-        self.notes.extend(
-            f"left out: {verdict.name} is not trusted: {verdict.reason}" for verdict in verdicts if not verdict.accepted
-        )
+    def left_out(self, names: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+        """Note the files that the policy kept from a kernel that is started all the same."""
+        reasons = {verdict.name: verdict.reason for verdict in verdicts}
+        self.notes.extend(f"left out: {name} is not trusted: {reasons[name]}" for name in names)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values, in the order of docs/report.md."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shim.errors import EntryError, FetchError
 from shim.fetch.beside import find_beside
-from shim.fetch.limits import Limits, limits_for
+from shim.fetch.limits import Limits, limits_for, weight_of
 from shim.fetch.stream import fetch_file, read_beside
 from shim.formats.uki import has_linux_section
 from shim.model import Artifact, Candidate, Entry, FileRef, Role
@@ -42,7 +42,7 @@ def fetch_entry(
     held: list[Artifact] = []
 
     def fetch(role: Role, ref: FileRef) -> Artifact:
-        left = limits.total_size - sum(artifact.size for artifact in held)
+        left = limits.total_size - sum(artifact.size * weight_of(artifact.role) for artifact in held)
         if left <= 0:
             raise FetchError(limits.total_reason, file=str(ref), limit=limits.total_size)
         artifact = fetch_file(role, ref, volumes, blobs, new_hash, limits.of(role, left))
@@ -69,10 +69,12 @@ def release(artifacts: list[Artifact] | tuple[Artifact, ...]) -> None:
         artifact.blob.close()
 
 
-def release_left_out(fetched: Candidate, taken: Candidate) -> None:
-    """Give the memory of those extras back that are not in `taken`, the same candidate after it was judged."""
-    kept = {id(extra) for extra in taken.extras}
-    release([extra.artifact for extra in fetched.extras if id(extra) not in kept])
+def release_left_out(fetched: Candidate, taken: Candidate) -> list[str]:
+    """Give the memory of those extras back that are not in `taken`, the candidate once judged; return their names."""
+    kept = {extra.artifact.name for extra in taken.extras}
+    left_out = [extra.artifact for extra in fetched.extras if extra.artifact.name not in kept]
+    release(left_out)
+    return [artifact.name for artifact in left_out]
 
 
 def artifacts_of(candidate: Candidate) -> tuple[Artifact, ...]:

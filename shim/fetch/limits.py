@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MEMINFO = "/proc/meminfo"
 MEMINFO_SIZE_MAX = 1 << 16
 MEMINFO_DIGITS_MAX = 16
+PACKED = (Role.CREDENTIAL, Role.EXTENSION)
 
 
 class Limit(Value):
@@ -52,10 +53,15 @@ class Limits(Value):
             Role.CREDENTIAL: self.credential_size,
             Role.EXTENSION: self.extension_size,
         }[role]
-        empty = role in (Role.CREDENTIAL, Role.EXTENSION)
-        if own <= left:
-            return Limit(size=own, may_be_empty=empty)
-        return Limit(size=left, reason=self.total_reason, may_be_empty=empty)
+        packed, room = role in PACKED, left // weight_of(role)
+        if own <= room:
+            return Limit(size=own, may_be_empty=packed)
+        return Limit(size=room, reason=self.total_reason, may_be_empty=packed)
+
+
+def weight_of(role: Role) -> int:
+    """Return how often a byte of a role counts: what is packed into an archive is in memory a second time."""
+    return 2 if role in PACKED else 1
 
 
 def limits_for(facts: Files) -> Limits:

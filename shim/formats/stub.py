@@ -11,7 +11,7 @@ from enum import Enum
 from shim.errors import FormatError
 from shim.formats.cpio import CpioEntry, build_cpio
 from shim.formats.pe import parse_pe
-from shim.formats.uki import cmdline_text
+from shim.formats.uki import SMALL_SIZE_MAX, cmdline_text
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -137,17 +137,41 @@ def parse_addon(data: Buffer, uname: bytes | None, machine: int) -> Addon:
         raise FormatError("a UKI is no add-on")
     if not any(name in sections for name in ADDON_PARTS):
         raise FormatError("the add-on has nothing to add", known=" ".join(ADDON_PARTS))
+    for name in (".cmdline", ".uname"):
+        if len(sections.get(name, b"")) > SMALL_SIZE_MAX:
+            raise FormatError("the section is too long", section=name, limit=SMALL_SIZE_MAX)
     own = sections.get(".uname")
-    if own is not None and uname is not None and _text(own) != _text(uname):
-        raise FormatError("the add-on is for another kernel", expected=_text(uname), found=_text(own))
+    if own is not None and uname is not None and _until_nul(own) != _until_nul(uname):
+        raise FormatError("the add-on is for another kernel", expected=_shown(uname), found=_shown(own))
     return Addon(
         cmdline=cmdline_text(bytes(sections.get(".cmdline", b""))), initrd=sections.get(".initrd"),
         ucode=sections.get(".ucode"), has_devicetree=".dtb" in sections or ".dtbauto" in sections,
     )
 
 
-def _text(raw: Buffer) -> bytes:
-    return bytes(raw[:NAME_SIZE_MAX]).partition(b"\0")[0]
+def _until_nul(raw: Buffer) -> bytes:
+    return bytes(raw).partition(b"\0")[0]
+
+
+def _shown(raw: Buffer) -> str:
+    return _until_nul(raw[:NAME_SIZE_MAX]).decode("utf-8", "replace")
+
+
+def fitting_addons(uki: Uki, given: Iterable[tuple[str, Buffer]]) -> tuple[list[tuple[str, Addon]], list[str]]:
+    """Return those add-ons, given with their names, that fit a UKI; and sentences on all of them."""
+    uname = bytes(uki.uname) if uki.uname else None
+    found, told = [], []
+    for name, data in given:
+        try:
+            addon = parse_addon(data, uname, uki.machine)
+        except FormatError as problem:
+            told.append(f"the add-on {name} was left out: {problem}")
+            continue
+        found.append((name, addon))
+        told.append(f"the add-on {name} was applied")
+        if addon.has_devicetree:
+            told.append(f"its device tree is not used on this architecture: {name}")
+    return found, told
 
 
 def extend_cmdline(cmdline: str, addons: Iterable[Addon]) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from shim.errors import FormatError
 from shim.formats.stub import (
     PLACES,
     UNUSED_ON_X86,
-    Addon,
     ExtraKind,
     extend_cmdline,
+    fitting_addons,
     pack_embedded,
     pack_place,
-    parse_addon,
 )
 from shim.formats.uki import split_uki
 from shim.load.archive import Archive
@@ -19,7 +17,6 @@ from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shim.formats.uki import Uki
     from shim.model import Candidate, Extra
 
 
@@ -40,19 +37,18 @@ def join_uki(candidate: Candidate, given: tuple[Archive, ...]) -> Unpacked:
     last one wins. What an entry names comes last: the stub knows no such thing.
     """
     uki = split_uki(candidate.kernel.blob.view(), candidate.profile)
-    trace: list[str] = []
-    addons = _addons(candidate.extras, uki, trace)
+    addons, trace = fitting_addons(uki, [
+        (extra.artifact.name, extra.artifact.blob.view()) for extra in candidate.extras
+        if extra.kind is ExtraKind.ADDON])
     name, embedded = candidate.kernel.name, pack_embedded(uki)
     own = [Archive(name=f"{name} {part}", data=data) for part, data in ((".ucode", uki.ucode), (".initrd", uki.initrd))
            if data]
     archives = [
-        *(Archive(name=f"{extra.artifact.name} .ucode", data=addon.ucode)
-          for extra, addon in reversed(addons) if addon.ucode),
+        *(Archive(name=f"{beside} .ucode", data=addon.ucode) for beside, addon in reversed(addons) if addon.ucode),
         *own,
         *_generated(candidate.extras),
         *([Archive(name=f"{name}, sections as files", data=embedded)] if embedded else []),
-        *(Archive(name=f"{extra.artifact.name} .initrd", data=addon.initrd)
-          for extra, addon in addons if addon.initrd),
+        *(Archive(name=f"{beside} .initrd", data=addon.initrd) for beside, addon in addons if addon.initrd),
         *given,
     ]  # fmt: skip
     unused = [f".{part}" for part in UNUSED_ON_X86 if getattr(uki, part)]
@@ -63,25 +59,6 @@ def join_uki(candidate: Candidate, given: tuple[Archive, ...]) -> Unpacked:
         kernel=uki.linux, archives=tuple(archives), trace=tuple(trace),
         cmdline=extend_cmdline(cmdline, [addon for _, addon in addons]),
     )  # fmt: skip
-
-
-def _addons(extras: tuple[Extra, ...], uki: Uki, trace: list[str]) -> list[tuple[Extra, Addon]]:
-    """Return the add-ons that fit the UKI; one that does not is passed over, as the stub does, and said."""
-    uname = bytes(uki.uname) if uki.uname else None
-    found = []
-    for extra in extras:
-        if extra.kind is not ExtraKind.ADDON:
-            continue
-        try:
-            addon = parse_addon(extra.artifact.blob.view(), uname, uki.machine)
-        except FormatError as problem:
-            trace.append(f"the add-on {extra.artifact.name} was left out: {problem}")
-            continue
-        trace.append(f"the add-on {extra.artifact.name} was applied")
-        if addon.has_devicetree:
-            trace.append(f"its device tree is not used on this architecture: {extra.artifact.name}")
-        found.append((extra, addon))
-    return found
 
 
 def _generated(extras: tuple[Extra, ...]) -> list[Archive]:

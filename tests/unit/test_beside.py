@@ -188,6 +188,15 @@ def test_what_cannot_be_read_is_a_problem_and_the_rest_is_taken(case: str) -> No
     assert len(machine.blobs.held) == 1 + len(ORDER)
 
 
+def test_what_is_packed_into_archives_counts_twice() -> None:
+    files = MemoryFiles({PATH: UKI, f"{OWN}/a.raw": bytes(20_000), f"{OWN}/b.raw": bytes(20_000)})
+    enough = len(UKI) + 80_000
+    assert len(fetched(RecordingMachine(), files, total_size=enough).extras) == 2
+    candidate = fetched(RecordingMachine(), files, total_size=enough - 1)
+    assert [extra.name for extra in candidate.extras] == ["a.raw"]
+    assert "too long together" in candidate.passed_over[0].error
+
+
 def test_too_many_files_are_cut_off_and_said() -> None:
     machine = RecordingMachine()
     many: dict[str, bytes | ShimError] = {f"{OWN}/{number:06}.cred": b"x" for number in range(100_000)}

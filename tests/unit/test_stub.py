@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+
 import pytest
 
 from shim.errors import FormatError
@@ -24,6 +28,7 @@ from tests.builders.sections import sectioned_pe
 from tests.unit.hostile import cuts, mutations, survives
 
 X64 = 0x8664
+GOLDEN = Path(__file__).parents[1] / "golden/stub"
 ADDON = sectioned_pe((".sbat", b"sbat,1"), (".uname", b"6.1.0"), (".cmdline", b"\ta b\n\0"), (".initrd", b"070701"),
                      (".ucode", b"microcode"), (".dtb", b"tree"))
 
@@ -87,7 +92,7 @@ def test_an_addon_is_read() -> None:
     (sectioned_pe((".uname", b"6.1.0-2"), (".cmdline", b"x")), "for another kernel"),
     (sectioned_pe((".uname", b"6.1"), (".cmdline", b"x")), "for another kernel"),
     (sectioned_pe((".cmdline", b"\xff")), "not UTF-8"), (sectioned_pe((".cmdline", b"a\0b")), "NUL inside"),
-    (ADDON[:-0x200], "outside the file"),
+    (ADDON[:-0x200], "outside the file"), (sectioned_pe((".cmdline", bytes(300_000))), "too long"),
 ])  # fmt: skip
 def test_what_is_no_addon_for_this_uki(data: bytes, reason: str) -> None:
     with pytest.raises(FormatError, match=reason):
@@ -125,8 +130,25 @@ def test_sections_become_files() -> None:
                      (".extra/os-release", b"ID=a\n"), (".extra/profile", b"ID=main")]
 
 
+def test_the_stub_itself_has_measured_the_same() -> None:
+    """WITNESS: tests/golden/stub. What is measured are the archives, and the text that add-ons append."""
+    events = {event["what"]: event["sha256"] for event in json.loads((GOLDEN / "events.json").read_text())}
+    files = {
+        "credentials": [("Two.CRED", b"second" * 1000), ("one.cred", b"first")],
+        "global_credentials": [("all.cred", b"for all")],
+        "sysext": [("ext.sysext.raw", bytes(range(256)) * 33), ("plain.raw", b"plain")],
+        "confext": [("conf.confext.raw", b"configuration")],
+    }
+    for place in PLACES:
+        what = place.directory.rpartition("/")[2]
+        assert hashlib.sha256(pack_place(place, files[what])).hexdigest() == events[what]
+    texts = ("global=1", "", "global=2", "own=B", "own=a")
+    line = extend_cmdline("", [Addon(cmdline=text, initrd=None, ucode=None, has_devicetree=False) for text in texts])
+    assert hashlib.sha256(f"{line}\0".encode("utf-16-le")).hexdigest() == events["command lines of add-ons"]
+
+
 def test_an_archive_is_the_stubs_byte_by_byte() -> None:
-    """The stub measures it, so that what is expected of a PCR depends on each byte."""
+    """The same from the layout, with what the golden file has not: an empty file."""
 
     def member(number: int, mode: int, path: bytes, data: bytes = b"") -> bytes:
         words = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(path) + 1, 0)
