@@ -46,21 +46,23 @@ class ExtraKind(Enum):
 
 
 class Place(Value):
-    """Where the files of a kind go in the initrd, and with which modes."""
+    """Where the files of a kind go in the initrd, and with which modes. `stub_name` is what the stub logs it as."""
 
     kind: ExtraKind
     directory: str
+    stub_name: str
     directory_mode: int = DIRECTORY_MODE
     file_mode: int = FILE_MODE
 
 
 # In the order of the archives.
 PLACES = (
-    Place(kind=ExtraKind.CREDENTIAL, directory=".extra/credentials", directory_mode=0o500, file_mode=0o400),
-    Place(kind=ExtraKind.GLOBAL_CREDENTIAL, directory=".extra/global_credentials", directory_mode=0o500,
-          file_mode=0o400),
-    Place(kind=ExtraKind.SYSEXT, directory=".extra/sysext"),
-    Place(kind=ExtraKind.CONFEXT, directory=".extra/confext"),
+    Place(kind=ExtraKind.CREDENTIAL, directory=".extra/credentials", stub_name="Credentials initrd",
+          directory_mode=0o500, file_mode=0o400),
+    Place(kind=ExtraKind.GLOBAL_CREDENTIAL, directory=".extra/global_credentials",
+          stub_name="Global credentials initrd", directory_mode=0o500, file_mode=0o400),
+    Place(kind=ExtraKind.SYSEXT, directory=".extra/sysext", stub_name="System extension initrd"),
+    Place(kind=ExtraKind.CONFEXT, directory=".extra/confext", stub_name="Configuration extension initrd"),
 )
 
 

@@ -94,9 +94,10 @@ class Ledger:
 def measure(verified: Verified, machine: Machine, ledger: Ledger) -> tuple[Event, ...]:
     """Measure a verified candidate before it is loaded; return the events that this added, none without a TPM.
 
-    Raises MeasureError when the configuration demands a TPM and it did not do its part; FormatError for a UKI that
-    cannot be taken apart. Where a TPM is optional, the first failure is kept in `ledger.problem`, and nothing more is
-    measured: PCRs that are no longer complete open nothing that was sealed.
+    Raises MeasureError when the configuration demands a TPM and it did not do its part, and for a candidate that
+    cannot be measured, else it could boot behind the good values of one that was tried before; FormatError for a UKI
+    that cannot be taken apart. Where a TPM is optional, its first failure is kept in `ledger.problem`, and nothing more
+    is measured: PCRs that are no longer complete open nothing that was sealed.
     """
     if ledger.tpm == OFF or ledger.problem is not None:
         return ()
@@ -104,10 +105,11 @@ def measure(verified: Verified, machine: Machine, ledger: Ledger) -> tuple[Event
         ledger.miss()
         return ()
     first = len(ledger.events)
+    measurements = measure_candidate(verified.candidate)  # what cannot be measured is not booted, TPM or not
     try:
         ledger.open(machine)
         ledger.write_config(machine)
-        ledger.write(measure_candidate(verified.candidate), machine)
+        ledger.write(measurements, machine)
     except MeasureError as problem:
         if ledger.tpm == REQUIRED:
             raise

@@ -28,9 +28,20 @@ DEVICETREE = Use(pcr=9, what="a device tree that is not in a UKI", hashed="the f
 SECTION = Use(pcr=11, what="each section of a UKI, in systemd-stub's order",
               hashed="two events: the section's name with its NUL, then its bytes")  # fmt: skip
 CMDLINE = Use(pcr=12, what="a command line that is not the UKI's own", hashed="the text in UTF-16LE with its NUL")
-EXTENSION = Use(pcr=13, what="nothing yet: kept free for system extensions", hashed="")
+PROFILE = Use(pcr=12, what="the number of a UKI's profile, where it is not the first",
+              hashed="the number in decimal, in UTF-16LE with its NUL")  # fmt: skip
+ADDON_CMDLINE = Use(pcr=12, what="what the add-ons of a UKI append to the command line, all together",
+                    hashed="the text in UTF-16LE with its NUL")  # fmt: skip
+ADDON_PART = Use(pcr=12, what="each microcode, and each initrd, of an add-on", hashed="the section's bytes")
+PARAMETERS = Use(pcr=12, what="credentials, global credentials and configuration extensions beside a UKI",
+                 hashed="the archive that is made of them, one for each of the three")  # fmt: skip
+EXTENSION = Use(pcr=13, what="system extensions beside a UKI", hashed="the archive that is made of them")
 
-PLAN = (CONFIG, ENTRY, KERNEL, INITRD, DEVICETREE, SECTION, CMDLINE, EXTENSION)
+PLAN = (CONFIG, ENTRY, KERNEL, INITRD, DEVICETREE, SECTION, PROFILE, CMDLINE, ADDON_CMDLINE, ADDON_PART, PARAMETERS,
+        EXTENSION)  # fmt: skip
+
+# The tags of EV_EVENT_TAG events. Spec: systemd 257, src/fundamental/tpm2-pcr.h.
+PROFILE_TAG, ADDON_INITRD_TAG, ADDON_UCODE_TAG = 0x13AED6DB, 0x49DFFE0F, 0xDAC08E1A
 
 # The order in which systemd-stub 257 measures (src/fundamental/uki.h, UnifiedSection). `.pcrsig` is left out: it
 # signs the outcome. `.dtbauto` and `.efifw` are measured by it only where they match the machine's hardware, which

@@ -6,9 +6,27 @@ from _codecs import utf_16_le_encode  # what the codec calls; the module around 
 
 from shim.errors import MeasureError
 from shim.formats.banks import SHA256_BANK, new_bank_hash
-from shim.formats.tcglog import EV_IPL
+from shim.formats.stub import PLACES, ExtraKind, extend_cmdline, fitting_addons, pack_place
+from shim.formats.tcglog import EV_EVENT_TAG, EV_IPL
 from shim.formats.uki import split_uki
-from shim.measure.pcrs import CMDLINE, CONFIG, DEVICETREE, ENTRY, INITRD, KERNEL, SECTION, SECTIONS
+from shim.measure.pcrs import (
+    ADDON_CMDLINE,
+    ADDON_INITRD_TAG,
+    ADDON_PART,
+    ADDON_UCODE_TAG,
+    CMDLINE,
+    CONFIG,
+    DEVICETREE,
+    ENTRY,
+    EXTENSION,
+    INITRD,
+    KERNEL,
+    PARAMETERS,
+    PROFILE,
+    PROFILE_TAG,
+    SECTION,
+    SECTIONS,
+)
 from shim.model import Event, Role
 from shim.values import Value
 
@@ -26,12 +44,13 @@ CHUNK = bytes(1 << 16)
 
 
 class Measurement(Value):
-    """Something to be measured: into which PCR, the bytes, and then `zeros` more. `data` is for the event log.
+    """Something to be measured: into which PCR, the bytes, and then `zeros` more. `data` and its type are for the log.
 
     `sha256` is that of the bytes where it is known already.
     """
 
     pcr: int
+    event_type: int = EV_IPL
     description: str
     content: Buffer
     zeros: int = 0
@@ -41,7 +60,8 @@ class Measurement(Value):
     def event(self, banks: Iterable[str], new_hash: NewHash) -> Event:
         """Return the event, with its digest in each bank."""
         digests = {bank: self._digest(bank, new_hash) for bank in banks}
-        return Event(pcr=self.pcr, event_type=EV_IPL, description=self.description, digests=digests, data=self.data)
+        return Event(pcr=self.pcr, event_type=self.event_type, description=self.description, digests=digests,
+                     data=self.data)
 
     def _digest(self, bank: str, new_hash: NewHash) -> bytes:
         if bank == SHA256_BANK and self.sha256 is not None:
@@ -65,11 +85,16 @@ def measure_candidate(candidate: Candidate) -> tuple[Measurement, ...]:
     """
     found = [_told(ENTRY.pcr, f"entry {candidate.entry.id}", candidate.entry.id.encode("utf-8", "replace"))]
     if candidate.kernel.role is Role.UKI:
+        if candidate.profile:
+            found.append(_tagged(PROFILE.pcr, PROFILE_TAG, f"profile {candidate.profile}", str(candidate.profile),
+                                 utf16(str(candidate.profile))))
         found += measure_uki(candidate.kernel.blob.view(), candidate.profile)
     else:
         found.append(_file(KERNEL.pcr, candidate.kernel))
     if candidate.cmdline is not None:
         found.append(measure_cmdline(candidate.cmdline))
+    if candidate.kernel.role is Role.UKI:
+        found += measure_beside(candidate)
     found += [_file(INITRD.pcr, initrd) for initrd in candidate.initrds]
     if candidate.devicetree is not None:
         found.append(_file(DEVICETREE.pcr, candidate.devicetree))
@@ -85,6 +110,38 @@ def measure_uki(data: Buffer, profile: int | None) -> tuple[Measurement, ...]:
     found = (chosen.section(name) for name in SECTIONS)
     return tuple(one for section in found if section is not None and section.virtual_size
                  for one in _section(section, data))
+
+
+def measure_beside(candidate: Candidate) -> list[Measurement]:
+    """Return what systemd-stub measures of what lies beside a UKI, in its order.
+
+    Spec: systemd 257, src/boot/stub.c, run; src/boot/cpio.c, pack_cpio. Device trees of add-ons are left out, because
+    they are not used here.
+    """
+    uki = split_uki(candidate.kernel.blob.view(), candidate.profile)
+    given = ((extra.name, extra.artifact.blob.view()) for extra in candidate.extras if extra.kind is ExtraKind.ADDON)
+    addons, _ = fitting_addons(uki, given)
+    found = []
+    appended = extend_cmdline("", [addon for _, addon in addons])
+    if appended:
+        found.append(measure_cmdline(appended).replace(pcr=ADDON_CMDLINE.pcr, description="command line of add-ons"))
+    for place in PLACES:
+        files = [(extra.name, extra.artifact.blob.view()) for extra in candidate.extras if extra.kind is place.kind]
+        if files:
+            pcr = EXTENSION.pcr if place.kind is ExtraKind.SYSEXT else PARAMETERS.pcr
+            found.append(Measurement(pcr=pcr, description=place.stub_name, content=pack_place(place, files),
+                                     data=utf16(place.stub_name)))
+    found += [_tagged(ADDON_PART.pcr, ADDON_UCODE_TAG, f"microcode of {name}", name, addon.ucode)
+              for name, addon in reversed(addons) if addon.ucode]
+    return found + [_tagged(ADDON_PART.pcr, ADDON_INITRD_TAG, f"initrd of {name}", name, addon.initrd)
+                    for name, addon in addons if addon.initrd]
+
+
+def _tagged(pcr: int, tag: int, description: str, name: str, content: Buffer) -> Measurement:
+    """Return an event with a tag. Spec: TCG PC Client Platform Firmware Profile 1.06, 10.4.2.1, EV_EVENT_TAG."""
+    said = utf16(name)
+    data = tag.to_bytes(4, "little") + len(said).to_bytes(4, "little") + said
+    return Measurement(pcr=pcr, event_type=EV_EVENT_TAG, description=description, content=content, data=data)
 
 
 def measure_cmdline(cmdline: str) -> Measurement:

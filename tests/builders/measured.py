@@ -10,6 +10,7 @@ from pathlib import Path
 from shim.formats.pe import PE, parse_pe
 from tests.builders.bootctl import newer_bootctl
 from tests.builders.debian import package
+from tests.builders.target import Facts
 
 # systemd-measure 257 takes these two for each other: what is given as --dtbauto is measured under the name ".hwids".
 # The stub itself does not, which tests/vm/test_measure.py sees.
@@ -44,6 +45,18 @@ def sections_of(data: bytes, profile: int = 0) -> dict[str, bytes]:
              ".profile", ".hwids"}
     merged = {**base, **(profiles[profile] if profiles else {})}
     return {name: content for name, content in merged.items() if name in known}
+
+
+def pcrs_of(facts: Facts | None) -> dict[str, dict[int, str]]:
+    """Return what the second kernel reads in the PCRs, by bank and number."""
+    found: dict[str, dict[int, str]] = {}
+    for name, value in facts.lines.items() if facts else ():
+        if name.startswith("pcr_"):
+            _, bank, pcr = name.split("_")
+            found.setdefault(bank, {})[int(pcr)] = value.lower()
+    if not found:
+        raise AssertionError("the target has read no PCR")
+    return found
 
 
 def replayed(folder: Path, log: bytes) -> dict[str, dict[int, str]]:

@@ -12,10 +12,10 @@ import pytest
 
 from shim.cli import main as bootshim
 from shim.cli.qemu import Disk, MachineSpec
-from shim.measure.plan import measure_cmdline
+from shim.measure.plan import measure_cmdline, utf16
 from tests.builders import debian
 from tests.builders.disk import Partition, make_disk
-from tests.builders.measured import BANKS, replayed, sections_of, systemd_measure
+from tests.builders.measured import BANKS, pcrs_of, replayed, sections_of, systemd_measure
 from tests.builders.swtpm import Swtpm
 from tests.builders.target import make_token, second_initrd, target_initrd
 from tests.builders.uki import SUITE, make_uki, sign_pe
@@ -72,17 +72,6 @@ def start(scene: Scene, entry: str, firmware: str, model: str, engine: str = "lo
     return outcome
 
 
-def pcrs_of(outcome: Outcome) -> dict[str, dict[int, str]]:
-    """Return what the second kernel reads in the PCRs, by bank and number."""
-    assert outcome.facts is not None
-    found: dict[str, dict[int, str]] = {}
-    for name, value in outcome.facts.lines.items():
-        if name.startswith("pcr_"):
-            _, bank, pcr = name.split("_")
-            found.setdefault(bank, {})[int(pcr)] = value.lower()
-    return found
-
-
 def predicted(capsys: pytest.CaptureFixture[str], scene: Scene, *words: str) -> dict[str, dict[int, str]]:
     """Return what `bootshim measure` says."""
     banks = [f"--bank={bank}" for bank in BANKS]
@@ -111,13 +100,15 @@ def test_a_uki_is_measured_as_systemd_would(
     model: str, engine: str,
 ) -> None:  # fmt: skip
     outcome = start(scene, entry, firmware, model, engine)
-    pcrs = pcrs_of(outcome)
+    pcrs = pcrs_of(outcome.facts)
     assert set(pcrs) == set(BANKS)
     witness = systemd_measure(tmp_path, sections_of(scene.uki.read_bytes(), profile))
     told = predicted(capsys, scene, str(scene.uki), "--profile", str(profile), "--entry", entry)
     assert {bank: row[11] for bank, row in pcrs.items()} == witness
     assert {bank: row[11] for bank, row in told.items()} == witness
-    assert {row[12] for row in pcrs.values()} == {"0" * len(row[12]) for row in pcrs.values()}
+    for bank, row in pcrs.items():  # the first profile is not measured, another one is
+        assert row[12] == told[bank].get(12, "0" * len(row[12]))
+        assert (12 in told[bank]) is (profile > 0)
     check_log(tmp_path, outcome, pcrs)
 
 
@@ -125,7 +116,7 @@ def test_what_stands_beside_a_uki_is_measured_too(
     scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = start(scene, "own.conf", "bios", "tpm-crb")
-    pcrs = pcrs_of(outcome)
+    pcrs = pcrs_of(outcome.facts)
     told = predicted(capsys, scene, str(scene.uki), "--entry", "own.conf", "--cmdline", CMDLINES["own"],
                      "--initrd", str(scene.folder / "second"),
                      "--override", "boot.entry=own.conf", "--override", "load.engine=load")
@@ -138,7 +129,7 @@ def test_a_plain_kernel_is_measured_and_the_report_tells_each_event(
     scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = start(scene, "plain.conf", "uefi", "tpm-tis")
-    pcrs = pcrs_of(outcome)
+    pcrs = pcrs_of(outcome.facts)
     told = predicted(capsys, scene, str(debian.kernel().image), "--entry", "plain.conf", "--cmdline", CMDLINES["own"],
                      "--initrd", str(scene.folder / "initrd"), "--initrd", str(scene.folder / "second"))
     assert {bank: row[12] for bank, row in pcrs.items()} == {bank: row[12] for bank, row in told.items()}
@@ -160,16 +151,34 @@ def test_without_a_tpm_nothing_boots_where_one_is_required(scene: Scene) -> None
     assert outcome.ended == "reset"
 
 
+def by_systemd_boot(scene: Scene, folder: Path, entry: str) -> dict[str, dict[int, str]]:
+    """Return the PCRs of an entry that OVMF and systemd-boot start, without the boot shim."""
+    loader = debian.package("systemd-boot-efi", suite=SUITE) / SYSTEMD_BOOT
+    disk = make_disk(folder / "stub.img", [Partition("esp", "vfat", {
+        "EFI/BOOT/BOOTX64.EFI": loader, "EFI/Linux/multi.efi": scene.uki,
+        "loader/loader.conf": f"timeout 0\ndefault {entry}\n",
+    })])  # fmt: skip
+    return pcrs_of(start_directly(scene, disk).facts)
+
+
 def test_systemd_stub_itself_leaves_the_same_values(scene: Scene, tmp_path: Path) -> None:
     """The UKI started by OVMF and systemd-boot, without the boot shim: the stub's own PCR 11 and 12 are ours."""
-    loader = debian.package("systemd-boot-efi", suite=SUITE) / SYSTEMD_BOOT
-    disk = make_disk(tmp_path / "stub.img", [Partition("esp", "vfat", {
-        "EFI/BOOT/BOOTX64.EFI": loader, "EFI/Linux/multi.efi": scene.uki, "loader/loader.conf": "timeout 0\n",
-    })])  # fmt: skip
-    theirs = pcrs_of(start_directly(scene, disk))
-    ours = pcrs_of(start(scene, "multi.efi", "uefi", "tpm-tis"))
+    theirs = by_systemd_boot(scene, tmp_path, "multi.efi")
+    ours = pcrs_of(start(scene, "multi.efi", "uefi", "tpm-tis").facts)
     for bank in BANKS:
         assert [theirs[bank][pcr] for pcr in (11, 12, 13)] == [ours[bank][pcr] for pcr in (11, 12, 13)]
+
+
+def test_systemd_stub_measures_the_number_of_a_profile_as_we_do(scene: Scene, tmp_path: Path) -> None:
+    """Behind it; before it, systemd-boot measures the word by which it names the profile to the stub."""
+    theirs = by_systemd_boot(scene, tmp_path, "multi.efi@safe")
+    ours = pcrs_of(start(scene, "multi.efi@safe", "uefi", "tpm-tis").facts)
+    for bank in BANKS:
+        word, number = (hashlib.new(bank, utf16(text)).digest() for text in ("@1", "1"))
+        zeros = bytes(len(word))
+        assert theirs[bank][11] == ours[bank][11]
+        assert theirs[bank][12] == hashlib.new(bank, hashlib.new(bank, zeros + word).digest() + number).hexdigest()
+        assert ours[bank][12] == hashlib.new(bank, zeros + number).hexdigest()
 
 
 def test_systemd_measures_the_same_bytes_of_a_command_line(scene: Scene, tmp_path: Path) -> None:
@@ -179,7 +188,7 @@ def test_systemd_measures_the_same_bytes_of_a_command_line(scene: Scene, tmp_pat
         "EFI/BOOT/BOOTX64.EFI": loader, "own.efi": scene.uki, "loader/loader.conf": "timeout 0\n",
         "loader/entries/own.conf": f"title Own\nefi /own.efi\noptions {CMDLINES['own']}\n",
     })])  # fmt: skip
-    theirs = pcrs_of(start_directly(scene, disk))
+    theirs = pcrs_of(start_directly(scene, disk).facts)
     for bank in BANKS:
         digest = hashlib.new(bank, measure_cmdline(CMDLINES["own"]).content).digest()
         once = hashlib.new(bank, bytes(len(digest)) + digest).digest()

@@ -6,6 +6,7 @@ WITNESS: systemd-stub itself (systemd 257, Debian trixie): the firmware starts t
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from shim.cli.qemu import Disk, MachineSpec
 from shim.formats.cpio import CpioEntry, build_cpio
 from tests.builders import debian
 from tests.builders.disk import Content, Partition, make_disk
+from tests.builders.measured import BANKS, pcrs_of
+from tests.builders.swtpm import Swtpm
 from tests.builders.target import Facts, make_token, second_initrd, target_initrd
 from tests.builders.uki import ADDON_STUB, make_uki, sign_pe, ukify
 from tests.vm.scene import OVERRIDES, make_authority, overrides
@@ -134,8 +137,8 @@ def witness(scene: Scene) -> Facts:
     return facts
 
 
-def start(scene: Scene, entry: str, engine: str = "load") -> Outcome:
-    outcome = boot(scene.shim, Disk(path=scene.disk),
+def start(scene: Scene, entry: str, engine: str = "load", extra: Sequence[str] = ()) -> Outcome:
+    outcome = boot(scene.shim, Disk(path=scene.disk), extra=extra,
                    cmdline=overrides({"load.engine": engine, "boot.entry": entry}))
     assert outcome.facts is not None
     assert outcome.facts.token == scene.token
@@ -160,6 +163,18 @@ def test_the_kernel_gets_what_the_stub_would_give_it(scene: Scene, witness: Fact
         "confext/conf.confext.raw", "tpm2-pcr-signature.json", "tpm2-pcr-public-key.pem", "profile", "os-release"}
     assert facts.lines["cmdline"] == witness.lines["cmdline"] == WHOLE
     assert facts.lines["second_initrd"] == witness.lines["second_initrd"] == "from an add-on"
+
+
+def test_the_stub_itself_leaves_the_same_pcrs(scene: Scene) -> None:
+    """Everything beside the UKI included: a secret that is sealed to one boot opens behind the other."""
+    with Swtpm() as tpm:
+        theirs = boot_spec(MachineSpec(disks=(Disk(path=scene.disk),), firmware="uefi", extra=tpm.arguments)).facts
+    with Swtpm() as tpm:
+        ours = start(scene, "witness.conf", extra=tpm.arguments).facts
+    for bank in BANKS:
+        expected, found = ({pcr: pcrs_of(facts)[bank][pcr] for pcr in (11, 12, 13)} for facts in (theirs, ours))
+        assert found == expected, bank
+        assert all(value.strip("0") for value in found.values())
 
 
 def test_what_was_left_out_is_told(scene: Scene) -> None:
