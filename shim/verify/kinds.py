@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.verify import authenticode, exact, minisign, sha256, ssh, unsigned
+from shim.verify import authenticode, exact, minisign, openpgp, sha256, ssh, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ KINDS: dict[str, Kind] = {
     sha256.NAME: sha256,
     exact.NAME: exact,
     minisign.NAME: minisign,
+    openpgp.NAME: openpgp,
     ssh.NAME: ssh,
     unsigned.NAME: unsigned,
 }
