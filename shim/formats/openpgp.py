@@ -19,6 +19,7 @@ PUBLIC_SUBKEY, USER_ATTRIBUTE, PADDING = 14, 17, 21
 PASSED_OVER = (MARKER, TRUST, PADDING)
 NOT_CRITICAL = 40  # packet types from here on may be passed over: RFC 9580, 4.3
 PACKETS_MAX, SUBPACKETS_MAX = 4096, 64
+DETACHED_SIZE_MAX = 1 << 16  # bytes of a file of signatures, far more than sixteen need
 HASHES = {8: SHA256, 9: SHA384, 10: SHA512}
 REFUSED_HASHES = {1: "MD5", 2: "SHA-1", 3: "RIPEMD-160", 11: "SHA-224", 12: "SHA3-256", 14: "SHA3-512"}
 SALT_SIZES = {SHA256: 16, SHA384: 24, SHA512: 32}
@@ -230,6 +231,8 @@ def parse_subpackets(data: bytes) -> tuple[tuple[int, bytes], ...]:
 
 def parse_signatures(data: bytes) -> tuple[Signature, ...]:
     """Return the signatures of a detached signature, armored or not. Raises FormatError for anything else in it."""
+    if len(data) > DETACHED_SIZE_MAX:
+        raise FormatError("file of signatures is too long", expected=DETACHED_SIZE_MAX, found=len(data))
     found = list[Signature]()
     for kind, body in parse_packets(unarmored(data, "SIGNATURE")):
         if kind != SIGNATURE:

@@ -113,11 +113,15 @@ def _parse_block(lines: list[bytes], at: int) -> bytes:
 
 def crc24(data: bytes) -> int:
     """Return the checksum of armored bytes. Spec: RFC 9580, 6.1.1."""
-    crc = CRC_INIT
+    table, crc = [_shifted(byte << 16) for byte in range(256)], CRC_INIT
     for byte in data:
-        crc ^= byte << 16
-        for _ in range(8):
-            crc <<= 1
-            if crc & 0x1000000:
-                crc ^= CRC_POLYNOMIAL
+        crc = (crc << 8 & 0xFFFFFF) ^ table[crc >> 16 ^ byte]
     return crc
+
+
+def _shifted(value: int) -> int:
+    for _ in range(8):
+        value <<= 1
+        if value & 0x1000000:
+            value ^= CRC_POLYNOMIAL
+    return value

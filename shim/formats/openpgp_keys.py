@@ -27,7 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.formats.digests import NewHash
 
-CERTIFICATIONS = (0x10, 0x11, 0x12, 0x13, 0x1F)
+DIRECT = 0x1F
+CERTIFICATIONS = (0x10, 0x11, 0x12, 0x13, DIRECT)
 BINDING, KEY_REVOCATION, SUBKEY_REVOCATION = 0x18, 0x20, 0x28
 MASK = 0xFFFFFFFF
 
@@ -122,7 +123,7 @@ class _Maker:
             _, bindings, revocations = self.subkeys[-1]
             (bindings if signature.kind == BINDING else revocations).append(signature)
         elif not self.subkeys and signature.kind in CERTIFICATIONS:
-            target = self.primary.hashed if signature.kind == 0x1F else self.target
+            target = self.primary.hashed if signature.kind == DIRECT else self.target
             self.selfs.append((target, signature))
 
 

@@ -21,7 +21,7 @@ from shim.formats.openpgp import (
     Signature,
     parse_signature,
 )
-from shim.formats.openpgp_keys import Bound, Certificate, fingerprint, key_id
+from shim.formats.openpgp_keys import DIRECT, Bound, Certificate, fingerprint, key_id
 from shim.formats.spki import COORDINATE_SIZES, EcKey, RsaKey
 from shim.verify.ecdsa import check_ecdsa
 from shim.verify.ed25519 import check_ed25519
@@ -75,30 +75,41 @@ class Checker:
         return True
 
     def is_named(self, key: Key, signature: Signature) -> bool:
-        """Say whether a signature claims to be of a key; one that names nobody may be of any."""
+        """Say whether a signature claims to be of a key; one that names nobody is of none, as gpgv has it."""
         if key.body not in self._names:
             self._names[key.body] = fingerprint(key, self.new_hash)
         name = self._names[key.body]
         prints, ids = signature.values(ISSUER_PRINT), signature.values(ISSUER)
         if prints:
             return any(one == bytes((key.version,)) + name for one in prints)
-        return not ids or key_id(key, name) in ids
+        return key_id(key, name) in ids
 
     def check_signer(self, certificate: Certificate, bound: Bound | None, signature: Signature) -> None:
         """Raise VerifyError unless the certificate lets its key, or the subkey, make this signature."""
         primary, made = certificate.primary, signature.created
         if self._is_revoked(primary, certificate.revocations, (primary.hashed,)):
             raise VerifyError("the key is revoked")
-        selfs = [(self_signature, (target,)) for target, self_signature in certificate.selfs]
-        own = self._newest(primary, selfs, made)
-        if own is None:
+        words = self._own_words(certificate, made)
+        if not words:
             raise VerifyError("the key has no self-signature that counts: SHA-256, -384 or -512")
-        _check_times("key", primary, own, made)
+        for own in words:
+            _check_times("key", primary, own, made)
         if bound is None:
-            flags = own.value(FLAGS)
-            if flags is not None and not _may_sign(own):
+            if not all(_may_sign(own) for own in words if own.value(FLAGS) is not None):
                 raise VerifyError("the key is not for signing")
             return
+        self._check_bound(primary, bound, made)
+
+    def _own_words(self, certificate: Certificate, made: int) -> list[Signature]:
+        """Return the newest that a key says of itself, directly and with a user ID: both hold it."""
+        rows: dict[bool, list[tuple[Signature, Sequence[Buffer]]]] = {True: [], False: []}
+        for target, one in certificate.selfs:
+            rows[one.kind == DIRECT].append((one, (target,)))
+        found = [self._newest(certificate.primary, some, made) for some in rows.values()]
+        return [one for one in found if one is not None]
+
+    def _check_bound(self, primary: Key, bound: Bound, made: int) -> None:
+        """Raise VerifyError unless the primary key lets the subkey sign, and the subkey agrees."""
         covered = (primary.hashed, bound.key.hashed)
         if self._is_revoked(primary, bound.revocations, covered):
             raise VerifyError("the subkey is revoked")

@@ -21,8 +21,8 @@ from shim.verify.openpgp import check_cleartext
 from shim.verify.openpgp_keys import Checker
 from shim.verify.piece import Piece
 from shim.verify.policy_file import parse_policy
-from tests.builders.openpgp import DAY, THEN, Gpg
-from tests.unit.hostile import cuts, survives
+from tests.builders.openpgp import DAY, THEN, Gpg, Maker, packet
+from tests.unit.hostile import bounded, cuts, survives
 
 pytestmark = pytest.mark.tools
 DATA, OTHER = b"a kernel " * 5000, b"another kernel " * 5000
@@ -152,7 +152,7 @@ def test_what_was_made_after_the_end_is_refused(gpg: Gpg) -> None:
 
 def split(data: bytes) -> list[bytes]:
     """Return the packets with new headers."""
-    return [bytes((0xC0 | kind, 0xFF)) + len(body).to_bytes(4, "big") + body for kind, body in parse_packets(data)]
+    return [packet(kind, body) for kind, body in parse_packets(data)]
 
 
 def test_two_signers_of_two_are_counted(gpg: Gpg) -> None:
@@ -248,6 +248,158 @@ def test_the_sample_of_the_old_ed25519() -> None:
     Checker(hashlib.sha256).check(key, signature, (b"OpenPGP",))
     with pytest.raises(VerifyError, match="not what was signed"):
         Checker(hashlib.sha256).check(key, signature, (b"OpenPGp",))
+
+
+NAME = b"gina"
+UID = b"\xb4\0\0\0\4" + NAME
+MAY_CERTIFY, MAY_SIGN = (27, b"\1"), (27, b"\2")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_a_key_says_of_itself(version: int) -> None:
+    """Flags and times of the key itself hold although a newer word with its user ID has none."""
+    maker = Maker(version)
+    key, uid = packet(6, maker.body), packet(13, NAME)
+    named = packet(2, maker.sign(0x13, maker.hashed + UID, created=THEN + DAY))
+    weak = packet(2, maker.sign(0x13, maker.hashed + UID, name="sha1"))
+    signature = packet(2, maker.sign(0, DATA, created=THEN + 2 * DAY))
+
+    def directly(*subpackets: tuple[int, bytes]) -> bytes:
+        return packet(2, maker.sign(0x1F, maker.hashed, *subpackets))
+
+    revoked = packet(2, maker.sign(0x20, maker.hashed))
+    for ring, reason in (
+        (key + directly(MAY_SIGN) + uid + named, ""),
+        (key + directly() + uid + named, ""),
+        (key + uid + named, ""),
+        (key + directly(MAY_CERTIFY) + uid + named, "the key is not for signing"),
+        (key + directly(MAY_SIGN, (9, (DAY).to_bytes(4, "big"))) + uid + named, "the key had expired"),
+        (key + directly((3, (DAY).to_bytes(4, "big"))), "no self-signature that counts"),
+        (key + uid, "no self-signature that counts"),
+        (key + uid + weak, "no self-signature that counts"),
+        (key + uid + packet(2, Maker(version).sign(0x13, maker.hashed + UID)), "no self-signature that counts"),
+        (key + revoked + uid + named, "the key is revoked"),
+        (key + packet(2, maker.sign(0x20, maker.hashed, name="sha1")) + uid + named, "the key is revoked"),
+        (key + packet(2, Maker(version).sign(0x20, maker.hashed)) + uid + named, ""),  # a stranger's word
+        (key + packet(2, maker.sign(0x20, b"another")) + uid + named, ""),  # of another key
+    ):
+        verdict = judge(ring, signature)
+        assert verdict.accepted == (not reason), (reason, verdict.reason)
+        assert reason in verdict.reason
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_bindings(version: int) -> None:
+    maker, sub = Maker(version), Maker(version, THEN + 1)
+    both = maker.hashed + sub.hashed
+    back = (32, sub.sign(0x19, both))
+    key = packet(6, maker.body) + packet(2, maker.sign(0x1F, maker.hashed)) + packet(14, sub.body)
+    signature = packet(2, sub.sign(0, DATA, created=THEN + 2 * DAY))
+    good = packet(2, maker.sign(0x18, both, MAY_SIGN, back))
+
+    def bound(*subpackets: tuple[int, bytes], created: int = THEN, name: str = "sha512") -> bytes:
+        return packet(2, maker.sign(0x18, both, *subpackets, created=created, name=name))
+
+    for words, reason in (
+        (good, ""),
+        (bound(MAY_SIGN, back, name="sha1"), "not bound to its key"),
+        (packet(2, sub.sign(0x18, both, MAY_SIGN, back)), "not bound to its key"),
+        (packet(2, maker.sign(0x18, maker.hashed, MAY_SIGN, back)), "not bound to its key"),
+        (bound(back), "the subkey is not for signing"),
+        (bound((27, b""), back), "the subkey is not for signing"),
+        (bound(MAY_CERTIFY, back), "the subkey is not for signing"),
+        (bound(MAY_SIGN), "has not signed that it belongs"),
+        (bound(MAY_SIGN, (32, maker.sign(0x19, both))), "has not signed that it belongs"),
+        (bound(MAY_SIGN, (32, sub.sign(0x18, both))), "has not signed that it belongs"),
+        (bound(MAY_SIGN, (32, sub.sign(0x19, both, name="sha1"))), "has not signed that it belongs"),
+        (bound(MAY_SIGN, (32, b"\4")), "has not signed that it belongs"),
+        (bound(MAY_SIGN, back, (9, (DAY).to_bytes(4, "big"))), "the subkey had expired"),
+        (good + bound(back, created=THEN + DAY), "the subkey is not for signing"),  # the newest counts
+        (good + packet(2, maker.sign(0x28, both)), "the subkey is revoked"),
+        (good + packet(2, maker.sign(0x28, both, name="sha1")), "the subkey is revoked"),
+        (good + packet(2, sub.sign(0x28, both)), ""),  # only the primary key revokes
+    ):
+        verdict = judge(key + words, signature)
+        assert verdict.accepted == (not reason), (reason, verdict.reason)
+        assert reason in verdict.reason
+
+
+def test_versions_do_not_mix() -> None:
+    maker = Maker(6)
+    ring = packet(6, maker.body) + packet(2, maker.sign(0x1F, maker.hashed))
+    assert judge(ring, packet(2, maker.sign(0, DATA))).accepted
+    assert "a salt of a wrong size" in judge(ring, packet(2, maker.sign(0, DATA, salt_size=16))).reason
+    assert "too weak" in judge(ring, packet(2, maker.sign(0, DATA, name="sha1"))).reason
+    assert "older than the key" in judge(ring, packet(2, maker.sign(0, DATA, created=THEN - 1))).reason
+    maker.version = 4
+    assert not judge(ring, packet(2, maker.sign(0, DATA))).accepted
+
+
+def without_hints(signature: bytes) -> bytes:
+    """Return a signature of version 4 whose unhashed subpackets are gone, and the hashed issuer renamed."""
+    (_, body), = parse_packets(unarmored(signature, "SIGNATURE"))
+    end = 6 + int.from_bytes(body[4:6], "big")
+    behind = end + 2 + int.from_bytes(body[end : end + 2], "big")
+    return packet(2, body[:end] + b"\0\0" + body[behind:])
+
+
+def test_hints_decide_nothing_but_whose_key_is_tried(gpg: Gpg) -> None:
+    signature = without_hints(gpg.sign(DATA, "anna"))
+    assert judge(gpg.export("anna"), signature).accepted  # the fingerprint is signed, too
+    again = unarmored(signature, "SIGNATURE").replace(bytes.fromhex(gpg.fingerprints("anna")[0]), bytes(20))
+    assert f"does not have (key={'00' * 20}" in reason_against(gpg, gpg.export("anna"), again)
+
+
+def test_effort_is_bounded(gpg: Gpg) -> None:
+    ring, once = gpg.export("anna"), unarmored(gpg.sign(DATA, "anna"), "SIGNATURE")
+    with bounded(seconds=3.0):
+        reason = judge(ring, once * 200, OTHER).reason
+    assert "signature 16: " in reason
+    assert "signature 17: " not in reason
+    for data in (bytes(1 << 16) + b"x", once * 1000, b"\xff" * (1 << 21)):
+        with bounded(seconds=0.5):
+            assert "too long" in judge(ring, data).reason
+    with bounded(seconds=1.0), pytest.raises(FormatError):
+        parse_certificates(b"\xb0\x00" * (1 << 19))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "no signature"),
+        (b"\xc2\xe0" + bytes(40), "comes in parts"),
+        (b"\x8b" + bytes(40), "no stated length"),
+        (b"\xc2\xff\xff\xff\xff\xff", "cut short"),
+        (b"\xc2\x05\x03\x05\x00\x00\x00", "unknown version"),
+        (b"\xcb\x06b\0\0\0\0\0", "another packet"),
+        (b"not armored", "no such block"),
+        (b"-----BEGIN PGP SIGNATURE-----\n\nAAAA\n", "no end"),
+        (b"-----BEGIN PGP MESSAGE-----\n\nAAAA\n-----END PGP MESSAGE-----\n", "of another kind"),
+        (packet(2, b"\4\0\x16\x08\0\0\0\0\0\0"), "does not say once when"),
+        (packet(2, b"\4\0\x16\x08\0\7\5\2\0\0\0\1\0"), "no type"),
+        (packet(2, b"\4\0\x16\x08\0\2\1\xe0\0\0\0\0"), "demands what is not understood"),
+        (packet(2, b"\4\0\x16\x08\0\5\4\2\0\0\0\0\0\0\0"), "wrong size"),
+    ],
+)
+def test_malformed_signatures_are_named(data: bytes, reason: str) -> None:
+    with pytest.raises(FormatError, match=reason):
+        parse_signatures(data)
+
+
+def test_malformed_keyrings_are_named(gpg: Gpg) -> None:
+    ring = gpg.export("anna")
+    key, name, *rest = split(ring)
+    secret = gpg.run("--export-secret-keys", "anna@")
+    for data, reason in (
+        (b"", "no public key"), (secret, "secret key"), (name + key, "does not begin"),
+        (key + packet(11, b"x"), "no part of a public key"),
+        (packet(6, b"\3\0\0\0\0\0\0\1"), "unknown version"), (packet(6, b"\6\0\0\0\0\x1b\0\0\0\2x"), "wrong size"),
+        (key + packet(2, b"\3\5\x20\0\0\0\0"), "revocation that is not understood"),
+        (key + packet(2, b"\4\x20"), "revocation that is not understood"),
+    ):
+        with pytest.raises(FormatError, match=reason):
+            parse_certificates(data)
+    assert len(parse_certificates(key + name + packet(2, b"\3\5\x10\0\0\0\0") + b"".join(rest))) == 1
 
 
 def test_names_and_checksums(gpg: Gpg) -> None:
