@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.verify import appended, authenticode, cms, exact, manifest, minisign, sha256, ssh, unsigned
+from shim.verify import appended, authenticode, cms, exact, manifest, minisign, openpgp, sha256, ssh, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ KINDS: dict[str, Kind] = {
     exact.NAME: exact,
     manifest.NAME: manifest,
     minisign.NAME: minisign,
+    openpgp.NAME: openpgp,
     ssh.NAME: ssh,
     unsigned.NAME: unsigned,
 }

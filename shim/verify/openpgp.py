@@ -1,0 +1,139 @@
+"""The kind "openpgp": a detached OpenPGP signature beside the file, by a key of the policy. Spec: RFC 9580, 5.2."""
+
+from __future__ import annotations
+
+from shim.errors import ConfigError, FormatError, VerifyError, printable
+from shim.verify.piece import FILE_ROLES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from shim.formats.digests import NewHash
+    from shim.formats.openpgp import Signature
+    from shim.formats.openpgp_keys import Certificate
+    from shim.formats.record import Buffer
+    from shim.model import Role, Verdict
+    from shim.verify.openpgp_keys import Checker
+    from shim.verify.piece import Piece
+    from shim.verify.policy import Policy
+
+NAME = "openpgp"
+ROLES: tuple[Role, ...] = FILE_ROLES
+SUFFIXES: tuple[str, ...] = (".asc", ".sig", ".gpg")
+OF_BYTES, OF_TEXT = 0x00, 0x01
+KINDS = {OF_BYTES: "bytes", OF_TEXT: "text"}
+SIGNATURES_MAX = 16
+
+
+def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
+    """Refuse pins: what this kind trusts are its keys."""
+    raise ConfigError("keys stand in policy.keys.openpgp, not here", key=key, found=len(values))
+
+
+def parse_keys(data: bytes) -> tuple[Certificate, ...]:
+    """Return the certificates of a keyring. Raises FormatError."""
+    from shim.formats.openpgp_keys import parse_certificates
+
+    return parse_certificates(data)
+
+
+def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
+    """Give a verdict for each certificate of the policy that signed the file. Raises VerifyError when none did."""
+    from shim.formats.openpgp import parse_signatures
+    from shim.verify.openpgp_keys import Checker
+
+    problems: list[str] = []
+    given: list[bytes] = []
+    keys, checker = _merged(policy.keys.get(NAME, ())), Checker(piece.new_hash)
+    for suffix in SUFFIXES:
+        if suffix not in piece.beside:
+            continue
+        try:
+            signatures = parse_signatures(piece.beside[suffix])
+        except FormatError as problem:
+            problems.append(f"{suffix}: {problem}")
+            continue
+        for number, signature in enumerate(signatures[:SIGNATURES_MAX], 1):
+            try:
+                signer = _check(signature, OF_BYTES, (piece.data,), keys, checker)
+            except (FormatError, VerifyError) as problem:
+                problems.append(f"{suffix}, signature {number}: {problem}")
+                continue
+            if signer.primary.body not in given:
+                given.append(signer.primary.body)
+                yield _accept(piece, signer, signature)
+    if not given:
+        raise VerifyError("; ".join(problems) or "no signature of OpenPGP beside it")
+
+
+def check_cleartext(data: bytes, keys: Sequence[Certificate], new_hash: NewHash) -> bytes:
+    """Return the text of a cleartext signed message, as it was signed, with plain line ends.
+
+    Spec: RFC 9580, 7. Raises VerifyError, or FormatError for one that is malformed.
+    """
+    from shim.formats.openpgp import parse_signatures
+    from shim.formats.openpgp_armor import parse_cleartext
+    from shim.verify.openpgp_keys import Checker
+
+    cleartext = parse_cleartext(data)
+    merged, checker = _merged(keys), Checker(new_hash)
+    problems: list[str] = []
+    for signature in parse_signatures(cleartext.signatures)[:SIGNATURES_MAX]:
+        try:
+            _check(signature, OF_TEXT, (cleartext.signed,), merged, checker)
+        except (FormatError, VerifyError) as problem:
+            problems.append(str(problem))
+            continue
+        return cleartext.text
+    raise VerifyError("; ".join(problems))
+
+
+def _merged(keys: Iterable[Certificate]) -> tuple[Certificate, ...]:
+    """Join the copies of each certificate: what one of them revokes is revoked."""
+    found: dict[bytes, Certificate] = {}
+    for one in keys:
+        body = one.primary.body
+        found[body] = found[body].joined(one) if body in found else one
+    return tuple(found.values())
+
+
+def _check(
+    signature: Signature, kind: int, pieces: Sequence[Buffer], keys: Sequence[Certificate], checker: Checker
+) -> Certificate:
+    """Return the certificate whose key, or subkey, made the signature."""
+    if signature.kind != kind:
+        found = KINDS.get(signature.kind, hex(signature.kind))
+        raise VerifyError("the signature is of another type", expected=KINDS[kind], found=found)
+    name = signature.hash_name
+    problem = VerifyError("signed by a key that the policy does not have", key=_issuer(signature), digest=name)
+    for certificate in keys:
+        for bound in (None, *certificate.subkeys):
+            key = certificate.primary if bound is None else bound.key
+            if not checker.is_named(key, signature):
+                continue
+            try:
+                checker.check_signer(certificate, bound, signature)
+                checker.check(key, signature, pieces)
+                return certificate
+            except (FormatError, VerifyError) as found:
+                problem = VerifyError(str(found))
+    raise problem
+
+
+def _issuer(signature: Signature) -> str:
+    from shim.formats.openpgp import ISSUER, ISSUER_PRINT
+
+    names = [one[1:] for one in signature.values(ISSUER_PRINT)] or signature.values(ISSUER)
+    return names[0].hex().upper() if names else "not named"
+
+
+def _accept(piece: Piece, signer: Certificate, signature: Signature) -> Verdict:
+    from shim.formats.openpgp_keys import fingerprint
+
+    name = printable(signer.name, 128)
+    key = fingerprint(signer.primary, piece.new_hash).hex().upper()
+    return piece.accepted(
+        NAME, f"signed by {name or 'a key without a name'}, key {key} ({signature.hash_name})",
+        signer=f"OpenPGP key {key}", covered="all bytes",
+    )  # fmt: skip
