@@ -14,6 +14,7 @@ from tests.builders import debian
 from tests.builders.cms import appended, openssl_cms
 from tests.builders.detached import KINDS, Signer, make_signer, policy_table
 from tests.builders.disk import Content, Partition, make_disk
+from tests.builders.openpgp import Gpg
 from tests.builders.signing import identity, key
 from tests.builders.target import make_token, target_initrd
 from tests.vm.scene import bls
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.xdist_group("signatures")]
 # Pinned, so that each of these entries fails after its initrd was judged, and before anything is loaded.
 NO_KERNEL = b"no kernel\n" * 100
 GOOD = "a-good.conf"
+GPG_KEYS = {"pgp-rsa": "rsa3072", "pgp-ec": "nistp384", "pgp-ed": "ed25519"}
 
 
 class Scene(NamedTuple):
@@ -67,19 +69,36 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
               "loader/entries/appended.conf": bls("/text", "/appended.img"),
               "cms-bad.img": initrd, "cms-bad.img.p7s": openssl_cms(folder, NO_KERNEL, leaf),
               "loader/entries/cms-bad.conf": bls("/text", "/cms-bad.img")}
+    ring = openpgp_files(files, initrd)
     disk = make_disk(folder / "disk.img", [Partition("xbootldr", "ext4", files)])
     table, keys = policy_table(list(signers.values()))
     policy = "\n".join([
         "[policy]", 'anchors = ["ca.der", "root.der"]',
         "[policy.keys]", *(f"{kind} = {json.dumps(names)}" for kind, names in dict(table["keys"]).items()),  # type: ignore[call-overload]
+        'openpgp = ["ring.gpg"]',
         "[policy.kernel]", 'require = ["authenticode", "sha256"]', f"sha256 = {json.dumps(digests([NO_KERNEL]))}",
-        "[policy.initrd]", 'require = ["minisign", "ssh", "manifest", "cms", "appended"]',
+        "[policy.initrd]", 'require = ["minisign", "ssh", "manifest", "cms", "appended", "openpgp"]',
         "[policy.manifest]", 'path = "/manifest.toml"', 'require = ["minisign"]', "minimum_version = 3",
         "[policy.cmdline]", 'require = ["exact"]', f"exact = {json.dumps([TARGET_CMDLINE])}",
     ])  # fmt: skip
-    held = {**keys, "ca.der": debian_ca().read_bytes(), "root.der": root.der}
+    held = {**keys, "ca.der": debian_ca().read_bytes(), "root.der": root.der, "ring.gpg": ring}
     shim = make_shim(folder / "shim", config_text(policy), held)
     return Scene(token, signers, boot(shim, Disk(path=disk)))
+
+
+def openpgp_files(files: dict[str, Content], initrd: bytes) -> bytes:
+    """Add initrds that gpg signed, by keys of three kinds, and one over another file; return the keyring."""
+    gpg = Gpg()
+    try:
+        for name, kind in GPG_KEYS.items():
+            gpg.make(name, kind)
+            files |= {f"{name}.img": initrd, f"{name}.img.asc": gpg.sign(initrd, name),
+                      f"loader/entries/{name}.conf": bls("/text", f"/{name}.img")}
+        files |= {"pgp-bad.img": initrd, "pgp-bad.img.sig": gpg.sign(NO_KERNEL, *GPG_KEYS, armor=False),
+                  "loader/entries/pgp-bad.conf": bls("/text", "/pgp-bad.img")}
+        return gpg.export(*GPG_KEYS)
+    finally:
+        gpg.close()
 
 
 def attempt(scene: Scene, entry: str) -> dict[str, object]:
@@ -100,6 +119,17 @@ def test_the_signature_of_another_file_is_refused(scene: Scene, tool: str) -> No
     tried = attempt(scene, f"{name_of(tool)}-bad.conf")
     assert tried["stage"] == "verify"
     assert "does not fit" in str(tried["error"])
+
+
+@pytest.mark.parametrize("name", GPG_KEYS)
+def test_what_gpg_signed_is_taken(scene: Scene, name: str) -> None:
+    tried = attempt(scene, f"{name}.conf")
+    initrd = next(verdict for verdict in tried["verdicts"] if verdict["role"] == "initrd")  # type: ignore[attr-defined]
+    assert (tried["stage"], initrd["accepted"], initrd["rule"]) == ("plan", True, "openpgp")
+
+
+def test_what_gpg_signed_over_another_file_is_refused(scene: Scene) -> None:
+    assert attempt(scene, "pgp-bad.conf")["stage"] == "verify"
 
 
 @pytest.mark.parametrize("kind", ["cms", "appended"])
