@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tarfile
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 TIMEOUT = 60.0
 SOURCE_SIZE_MAX = 64 << 20
+KEPT_SECONDS = 30 * 86400
 
 
 class Pinned(Value):
@@ -97,21 +99,30 @@ def digest_of(path: Path) -> str:
 def cached(kind: str, inputs: bytes, build: Callable[[Path], None]) -> Path:
     """Return the directory that `build` fills, made once for the same `inputs`.
 
-    A build that fails or is cut off leaves nothing behind that counts; two at once wait for each other.
+    A build that fails or is cut off leaves nothing behind that counts; two at once wait for each other. A new build
+    sweeps out those of its kind that nobody asked for in a month.
     """
     key = hashlib.sha256(inputs).hexdigest()[:16]
     target = cache_directory() / f"{kind}-{key}"
-    if target.exists():
-        return target
     with _locked(target.with_suffix(".lock")):
         if target.exists():
+            os.utime(target)
             return target
+        _sweep(kind)
         work = target.with_suffix(".partial")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         build(work)
         work.rename(target)
     return target
+
+
+def _sweep(kind: str) -> None:
+    """Remove the builds of a kind that were not used for KEPT_SECONDS."""
+    for path in cache_directory().glob(f"{kind}-*"):
+        if path.is_dir() and path.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+            path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 @contextmanager

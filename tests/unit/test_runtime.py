@@ -103,6 +103,17 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert cached("thing", b"others", lambda work: None) != made
 
 
+def test_builds_that_nobody_asks_for_are_swept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOTSHIM_CACHE", str(tmp_path))
+    old, used, other = (cached(kind, inputs, lambda work: None)
+                        for kind, inputs in (("thing", b"old"), ("thing", b"used"), ("another", b"old")))
+    for path in (old, used, other):
+        os.utime(path, (0, 0))
+    assert cached("thing", b"used", lambda work: None) == used
+    cached("thing", b"new", lambda work: None)
+    assert (old.exists(), used.exists(), other.exists()) == (False, True, True)
+
+
 def build(init: Path, directory: Path, config: str, *arguments: str) -> int:
     Path(directory, "my.toml").write_text(config)
     return main(["build", "--config", str(directory / "my.toml"), "--output", str(directory / "out"), "--runtime",
