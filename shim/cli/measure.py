@@ -4,6 +4,10 @@
   bootshim measure linux.efi --profile 1 --bank sha256 --bank sha384
   bootshim measure vmlinuz --initrd initrd.img --cmdline "root=/dev/vda2 ro"
   bootshim measure linux.efi --config my.toml --entry linux.efi
+  bootshim measure /EFI/Linux/linux.efi --root /efi
+
+With --root, IMAGE is a path in the ESP that is mounted there, and what lies beside a UKI (add-ons, credentials,
+extensions) is measured as well; all of it, as if the policy took it.
 
 A value is what a PCR holds when nothing else was extended into it: so it is for PCR 11, and for 8, 9 and 12 where the
 firmware started the boot shim itself, without a boot loader between. PCR 8 takes the configuration and the entry, so
@@ -15,19 +19,22 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from shim.cli.verify import read_file, read_text
 from shim.config import override, parse_config
 from shim.errors import ConfigError
+from shim.fetch import fetch_entry
 from shim.formats.banks import SHA256_BANK, SIZES
 from shim.formats.tcglog import LogEvent, replay
 from shim.formats.uki import has_linux_section
 from shim.measure.pcrs import ENTRY
 from shim.measure.plan import measure_candidate, measure_config
-from shim.model import Artifact, Candidate, Entry, Event, Role
+from shim.model import Artifact, Candidate, Entry, Event, Extra, FileRef, Role
 from shim.report import event_json
-from shim.system.blobs import MemoryBlob
+from shim.system.blobs import MemoryBlob, MemoryBlobs
+from shim.system.files import TreeFiles
 
 HELP = "predict the PCR values of a boot"
 SCHEMA = "bootshim.measure/1"
@@ -36,6 +43,7 @@ SCHEMA = "bootshim.measure/1"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
     parser.add_argument("image", metavar="IMAGE", help="the kernel or UKI")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the ESP in which IMAGE is a path")
     parser.add_argument("--profile", type=int, metavar="N", help="the UKI's profile (default: 0)")
     parser.add_argument("--initrd", action="append", default=[], metavar="FILE",
                         help="an initrd beside it; may be given again")
@@ -80,7 +88,8 @@ def predict(arguments: argparse.Namespace, banks: list[str]) -> list[Event]:
 
 def read_candidate(arguments: argparse.Namespace) -> Candidate:
     """Return the files as the boot would have them."""
-    image = read_file(arguments.image)
+    path = arguments.image if arguments.root is None else str(arguments.root / arguments.image.lstrip("/"))
+    image = read_file(path)
     role = Role.UKI if has_linux_section(image) else Role.KERNEL
     name = arguments.entry or Path(arguments.image).name
     given = arguments.cmdline
@@ -92,7 +101,18 @@ def read_candidate(arguments: argparse.Namespace) -> Candidate:
         devicetree=None if arguments.devicetree is None else
         _artifact(Role.DEVICETREE, arguments.devicetree, read_file(arguments.devicetree)),
         profile=arguments.profile,
+        extras=read_extras(arguments) if role is Role.UKI and arguments.root is not None else (),
     )  # fmt: skip
+
+
+def read_extras(arguments: argparse.Namespace) -> tuple[Extra, ...]:
+    """Return what lies beside a UKI in its ESP, as the boot finds it; what cannot be read is told."""
+    ref = FileRef(volume="esp", path=f"/{arguments.image.lstrip('/')}")
+    entry = Entry(id=ref.path, dialect="", volume="esp", source="", uki=ref)
+    candidate = fetch_entry(entry, {"esp": TreeFiles(str(arguments.root))}, MemoryBlobs(), hashlib.sha256)
+    for problem in candidate.passed_over:
+        print(f"bootshim measure: passed over: {problem.source}: {problem.error}", file=sys.stderr)
+    return candidate.extras
 
 
 def read_config(path: Path, words: list[str]) -> tuple[tuple[str, bytes], ...]:

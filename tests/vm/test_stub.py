@@ -5,6 +5,7 @@ WITNESS: systemd-stub itself (systemd 257, Debian trixie): the firmware starts t
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import NamedTuple
 
 import pytest
 
+from shim.cli import main as bootshim
 from shim.cli.qemu import Disk, MachineSpec
 from shim.formats.cpio import CpioEntry, build_cpio
+from shim.units import MIB
 from tests.builders import debian
 from tests.builders.disk import Content, Partition, make_disk
+from tests.builders.filesystems import run
 from tests.builders.measured import BANKS, pcrs_of
 from tests.builders.swtpm import Swtpm
 from tests.builders.target import Facts, make_token, second_initrd, target_initrd
@@ -165,8 +169,13 @@ def test_the_kernel_gets_what_the_stub_would_give_it(scene: Scene, witness: Fact
     assert facts.lines["second_initrd"] == witness.lines["second_initrd"] == "from an add-on"
 
 
-def test_the_stub_itself_leaves_the_same_pcrs(scene: Scene) -> None:
-    """Everything beside the UKI included: a secret that is sealed to one boot opens behind the other."""
+def test_the_stub_itself_leaves_the_same_pcrs(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything beside the UKI included: a secret that is sealed to one boot opens behind the other.
+
+    And `bootshim measure` predicts them from a copy of the ESP.
+    """
     with Swtpm() as tpm:
         theirs = boot_spec(MachineSpec(disks=(Disk(path=scene.disk),), firmware="uefi", extra=tpm.arguments)).facts
     with Swtpm() as tpm:
@@ -175,6 +184,13 @@ def test_the_stub_itself_leaves_the_same_pcrs(scene: Scene) -> None:
         expected, found = ({pcr: pcrs_of(facts)[bank][pcr] for pcr in (11, 12, 13)} for facts in (theirs, ours))
         assert found == expected, bank
         assert all(value.strip("0") for value in found.values())
+    esp = tmp_path / "esp"
+    esp.mkdir()
+    run("mcopy", "-s", "-Q", "-i", f"{scene.disk}@@{MIB}", "::*", str(esp))
+    capsys.readouterr()
+    assert bootshim(["measure", f"/{IMAGE}", "--root", str(esp), "--json", *(f"--bank={bank}" for bank in BANKS)]) == 0
+    told = json.loads(capsys.readouterr().out)["pcrs"]
+    assert told == {bank: {str(pcr): pcrs_of(ours)[bank][pcr] for pcr in (11, 12, 13)} for bank in BANKS}
 
 
 def test_what_was_left_out_is_told(scene: Scene) -> None:
