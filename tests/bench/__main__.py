@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     runs = measure_times(int(rounds))
     show_times(runs)
     show_stages(runs)
-    judged = measure_verdict(DIRECTORY, max(int(rounds), 3))
+    judged = measure_verdict(DIRECTORY, max(int(rounds), 7))
     show_verdict(judged)
     OUTPUT.write_text(json.dumps(as_json(about, sizes, runs, judged), indent=2) + "\n")
     print(f"\neverything is in {OUTPUT}")
