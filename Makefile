@@ -11,7 +11,6 @@ BIN     := $(VENV)/bin
 ENGINE  ?= auto
 ENTRY   ?= bls
 K       ?=
-MINUTES ?= 1
 JOBS    ?= 2
 
 .PHONY: help apt venv demo test unit vm check bench initramfs clean
