@@ -45,9 +45,12 @@ def fetch_entry(
         left = limits.total_size - sum(artifact.size * weight_of(artifact.role) for artifact in held)
         if left <= 0:
             raise FetchError(limits.total_reason, file=str(ref), limit=limits.total_size)
-        artifact = fetch_file(role, ref, volumes, blobs, new_hash, limits.of(role, left))
+        # The small files first: when one of them cannot be read, nothing large is held for a file that is left out.
+        files = volumes.get(ref.volume)
+        beside = read_beside(ref, files, suffixes) if files is not None else ()
+        artifact = fetch_file(role, ref, volumes, blobs, new_hash, limits.of(role, left)).replace(beside=beside)
         held.append(artifact)
-        return artifact.replace(beside=read_beside(ref, volumes[ref.volume], suffixes))
+        return artifact
 
     try:
         candidate = _gather(entry, fetch)

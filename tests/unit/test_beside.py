@@ -261,3 +261,15 @@ def test_a_boot_says_what_was_left_out_and_what_could_not_be_read(tmp_path: Path
     assert "credential trusted: unsigned" in world.text
     assert "extension refused: none" in world.text
     assert len(world.machine.blobs.held) == 3
+
+
+def test_a_file_whose_signature_cannot_be_read_holds_no_memory() -> None:
+    machine = RecordingMachine()
+    name = f"{OWN}/one.cred"
+    files = MemoryFiles({**FILES, f"{name}.minisig": bytes((1 << 20) + 1)})
+    candidate = fetch_entry(entry(), {"esp": files}, machine.blobs, machine.sha256, Limits(), [".minisig"])
+    problem, = candidate.passed_over
+    assert (problem.source, "the file is too long" in problem.error) == (f"esp:{name}", True)
+    assert len(machine.blobs.held) == len(artifacts_of(candidate))
+    release(artifacts_of(candidate))
+    assert machine.blobs.held == []
