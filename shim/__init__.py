@@ -10,6 +10,7 @@ The layers, low to high. A module imports its own package or a lower layer, neve
     ranges                   interval arithmetic
     formats                  bytes <-> values, one specification a file
     model ports              the nouns of a boot; the outside world as Protocols
+    tpm                      the dialogue with a TPM, over its port
     discover entries fetch verify measure memory load ui purgatory    the stages
     system                   the edge: the only package that makes system calls
     config report            what was asked for, and what happened

@@ -55,7 +55,12 @@ class VerifyError(ShimError):
 
 
 class MeasureError(ShimError):
-    """A measurement that the policy demands and the machine did not make."""
+    """A measurement that the policy demands and the machine did not make; a TPM that does not answer as it should.
+
+    `code` is the TPM's response code, where it gave one.
+    """
+
+    code: int | None = None
 
 
 class PlanError(ShimError):

@@ -88,19 +88,19 @@ class Bank(Value):
 
 def build_startup(startup_type: int = SU_CLEAR) -> bytes:
     """Return TPM2_Startup."""
-    return _command(CC_STARTUP, NUMBER.build(value=startup_type))
+    return build_command(CC_STARTUP, NUMBER.build(value=startup_type))
 
 
 def build_get_pcr_banks() -> bytes:
     """Return TPM2_GetCapability for the banks of PCRs (TPM_CAP_PCRS)."""
-    return _command(CC_GET_CAPABILITY, b"".join(COUNT.build(count=value) for value in (CAP_PCRS, 0, 1)))
+    return build_command(CC_GET_CAPABILITY, b"".join(COUNT.build(count=value) for value in (CAP_PCRS, 0, 1)))
 
 
 def build_pcr_read(bank: str, pcr: int) -> bytes:
     """Return TPM2_PCR_Read for one PCR of one bank."""
     bits = (1 << _checked_pcr(pcr)).to_bytes(SELECT_SIZE, "little")
     selection = SELECTION.build(hash=NUMBERS[bank], sizeof_select=SELECT_SIZE) + bits
-    return _command(CC_PCR_READ, COUNT.build(count=1) + selection)
+    return build_command(CC_PCR_READ, COUNT.build(count=1) + selection)
 
 
 def build_pcr_extend(pcr: int, digests: Mapping[str, bytes]) -> bytes:
@@ -110,11 +110,14 @@ def build_pcr_extend(pcr: int, digests: Mapping[str, bytes]) -> bytes:
         if len(digest) != SIZES[bank]:
             raise FormatError("a digest does not fit its bank", bank=bank, expected=SIZES[bank], found=len(digest))
         values.append(NUMBER.build(value=NUMBERS[bank]) + digest)
-    authorization = PASSWORD_AUTHORIZATION.build(
-        authorization_size=PASSWORD_AUTHORIZATION.size - COUNT.size, session_handle=RS_PW
-    )
-    body = COUNT.build(count=_checked_pcr(pcr)) + authorization + b"".join(values)
-    return _command(CC_PCR_EXTEND, body, ST_SESSIONS)
+    body = COUNT.build(count=_checked_pcr(pcr)) + build_empty_password() + b"".join(values)
+    return build_command(CC_PCR_EXTEND, body, ST_SESSIONS)
+
+
+def build_empty_password() -> bytes:
+    """Return the authorization area of a command whose object has the empty password."""
+    size = PASSWORD_AUTHORIZATION.size - COUNT.size
+    return PASSWORD_AUTHORIZATION.build(authorization_size=size, session_handle=RS_PW)
 
 
 def parse_response(data: Buffer) -> Response:
@@ -175,7 +178,8 @@ def _parse_selections(body: Buffer, at: int, count: int) -> tuple[tuple[Bank, ..
     return tuple(banks), at
 
 
-def _command(code: int, body: bytes, tag: int = ST_NO_SESSIONS) -> bytes:
+def build_command(code: int, body: bytes, tag: int = ST_NO_SESSIONS) -> bytes:
+    """Return a command: its header, and `body` behind it."""
     return COMMAND.build(tag=tag, command_size=COMMAND.size + len(body), command_code=code) + body
 
 

@@ -15,6 +15,7 @@ LAYERS = (
     ("ranges",),
     ("formats",),
     ("model", "ports"),
+    ("tpm",),
     ("discover", "entries", "fetch", "verify", "measure", "memory", "load", "ui", "purgatory", "system"),
     ("config", "report"),
     ("boot",),

@@ -21,7 +21,7 @@ from shim.formats.tpm2 import RESPONSE
 from shim.measure.eventlog import FIRMWARE_LOG
 from shim.measure.pcrs import PLAN, SECTIONS
 from shim.measure.plan import ZEROS_MAX, measure_cmdline, measure_uki
-from shim.measure.session import TRIES, Session
+from shim.measure.session import Session
 from shim.model import SegmentsPlan
 from shim.report import Handover
 from shim.system.clock import LinuxClock
@@ -29,6 +29,7 @@ from shim.system.memory_files import MemoryFiles
 from shim.system.recording import RecordingClock
 from shim.system.recording_tpm import RecordingTpm
 from shim.system.tpm import LinuxTpm
+from shim.tpm import TRIES
 from tests.builders.debian import kernel
 from tests.builders.filesystems import make_filesystem
 from tests.builders.measured import BANKS, sections_of, systemd_measure
