@@ -17,6 +17,7 @@ from shim.model import Candidate, Problem, SegmentsPlan
 from shim.report import Handover
 from shim.ui.menu import ChoiceKind, MenuOptions, choose
 from shim.verify import verify
+from shim.verify.rollback import remembered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from shim.ports import Files, Machine
     from shim.report import Attempt, Report
     from shim.ui.menu import Choice
+    from shim.verify.policy import Policy
 
     Place = tuple[str, str, int | None]
 
@@ -47,6 +49,7 @@ class Boot:
         self.failed: dict[Place, str] = {}
         self.started_with = tuple(report.problems)
         self.left = False
+        self.remembered: Policy | None = None
         self.ledger = Ledger(config.measure.tpm, config.content)
 
     def run(self) -> None:
@@ -198,7 +201,7 @@ class Boot:
     def start(self, candidate: Candidate, attempt: Attempt) -> None:
         """Verify, measure, plan, load and jump."""
         with self.report.stage("verify", attempt):
-            verified = verify(candidate, self.config.policy, self.machine.sha256, self.volumes)
+            verified = verify(candidate, self.policy(), self.machine.sha256, self.volumes)
             attempt.judged(verified.verdicts)
             self.tell(candidate, verified)
         with self.report.stage("measure", attempt):
@@ -216,6 +219,15 @@ class Boot:
             finally:
                 let_go(planned)
         self.jump(attempt)
+
+    def policy(self) -> Policy:
+        """Return the policy with what the platform remembers, which is asked once a boot, when it is needed."""
+        if self.remembered is None:
+            self.remembered = remembered(self.config.policy, self.machine.tpm, self.machine.clock)
+            if self.remembered is not self.config.policy:
+                self.report.notes.append(self.remembered.manifest_problem or (
+                    f"by the rollback counter, manifests are taken from version {self.remembered.manifest_minimum} on"))
+        return self.remembered
 
     def measure(self, verified: Verified, attempt: Attempt) -> None:
         """Measure what is to be loaded. A TPM that fails where it may is told aloud, once."""

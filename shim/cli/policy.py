@@ -102,6 +102,9 @@ def plain_words(policy: Policy) -> Iterator[str]:
         yield f"\n{kind} keys: {len(keys)}"
     if policy.manifest_path:
         yield f"\nmanifest: {policy.manifest_path}, version {policy.manifest_minimum} or newer"
+        counter = policy.manifest_counter
+        if counter is not None:
+            yield f"  and not older than the TPM's counter {counter.nv_index:#x} says, which began at {counter.base}"
     yield f"\nrevoked: {len(policy.revoked.images)} images, {revoked_certificates(policy)} certificates"
 
 
@@ -117,6 +120,8 @@ def rule_text(rule: Rule) -> str:
 
 
 def match_text(match: dict[str, object]) -> str:
+    if "url" in match:
+        return f"from {match['url']}"
     return "from volumes with " + ", ".join(f"{name} {value}" for name, value in match.items())
 
 
@@ -137,6 +142,7 @@ def as_json(policy: Policy) -> dict[str, Any]:
                              "pins": {kind: len(pins) for kind, pins in rule.pins.items()}}
                 for role, rule in rules.items()}
 
+    counter = policy.manifest_counter
     return {
         "mode": "audit" if policy.audit else "enforce",
         "rules": rules_json(dict(policy.rules)),
@@ -144,6 +150,7 @@ def as_json(policy: Policy) -> dict[str, Any]:
                     for source in policy.sources],
         "anchors": [{"subject": anchor.subject_text, "sha256": fingerprint(anchor)} for anchor in policy.anchors],
         "keys": {kind: len(keys) for kind, keys in policy.keys.items()},
-        "manifest": {"path": policy.manifest_path, "minimum_version": policy.manifest_minimum},
+        "manifest": {"path": policy.manifest_path, "minimum_version": policy.manifest_minimum,
+                     "counter": None if counter is None else {"nv_index": counter.nv_index, "base": counter.base}},
         "revoked": {"images": len(policy.revoked.images), "certificates": revoked_certificates(policy)},
     }  # fmt: skip

@@ -3,10 +3,12 @@
   bootshim verify vmlinuz --anchor debian-uefi-ca.der
   bootshim verify vmlinuz --policy my.toml
   bootshim verify initrd.img --policy my.toml --role initrd
+  bootshim verify kernel.efi --policy my.toml --source url=https://boot.example.org/kernel.efi
 
 --policy judges by the [policy] of a configuration, --anchor by a signature under one of the certificates given
 (PEM or DER). --dbx adds a revocation list (EFI_SIGNATURE_LIST, or a UEFI dbx update file), --sbat
-a level of generations (rows of a component and its lowest generation).
+a level of generations (rows of a component and its lowest generation). --source says where the file would come from,
+for policies with rules for some sources: label=…, kind=esp, removable=yes, url=… and what else [[policy.source]] takes.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from shim.formats.uki import has_linux_section
 from shim.model import Role, Verdict
 from shim.report import verdict_json
 from shim.verify import judge_piece
+from shim.verify.origin import MATCHES, parse_match
 from shim.verify.piece import Piece
 from shim.verify.policy import Policy
 from shim.verify.policy_file import parse_policy
@@ -42,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trust.add_argument("--anchor", metavar="CERT.pem", nargs="+", help="trust signatures under these certificates")
     parser.add_argument("--dbx", metavar="FILE", action="append", default=[], help="distrust what this lists")
     parser.add_argument("--sbat", metavar="LEVEL", action="append", default=[], help="demand these generations")
+    parser.add_argument("--source", metavar="KEY=VALUE", action="append", default=[],
+                        help="judge as if it came from there")
     roles = [role.value for role in Role]
     parser.add_argument("--role", choices=roles, help="default: uki or kernel, by the file's sections")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
@@ -55,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = {suffix: f"{arguments.file}{suffix}" for suffix in policy.suffixes}
     beside = {suffix: read_file(name, SIGNATURE_SIZE_MAX) for suffix, name in names.items() if Path(name).is_file()}
     piece = Piece(role, arguments.file, data, hashlib.sha256(data).digest(), hashlib.sha256, beside)
-    verdict = judge_piece(piece, policy)
+    verdict = judge_piece(piece, policy.on(parse_origin(arguments.source)))
     if arguments.json:
         json.dump({"schema": SCHEMA, **verdict_json(verdict)}, sys.stdout, indent=2)
         print()
@@ -79,6 +84,16 @@ def read_policy(arguments: argparse.Namespace) -> Policy:
     if level and policy.sbat:
         level = policy.sbat.joined(level)
     return policy.replace(revoked=policy.revoked.joined(extra), sbat=level or policy.sbat)
+
+
+def parse_origin(given: list[str]) -> dict[str, object]:
+    """Return where a file would come from, as the policy's sources know it. Raises ConfigError."""
+    words = {"yes": True, "no": False}
+    facts: dict[str, object] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        facts[name] = words.get(value, value) if MATCHES.get(name) is bool else value
+    return parse_match(facts, "--source") if facts else {}
 
 
 def read_text(path: Path) -> str:

@@ -16,6 +16,7 @@ from shim.formats.digests import SHA256, digest_of
 from shim.model import Role, Verified
 from shim.verify.age import check_age
 from shim.verify.kinds import KINDS
+from shim.verify.origin import origin_of
 from shim.verify.piece import NO_PROOF, Piece, Proof
 from shim.verify.revoked import check_not_revoked
 from shim.verify.sbat import check_sbat
@@ -41,8 +42,8 @@ def verify(
     among the verdicts of the proof.
     """
     def policy_for(piece: Piece) -> Policy:
-        name = candidate.entry.volume if piece.role is Role.CMDLINE else piece.name.partition(":")[0]
-        return policy.on(volumes.get(name))
+        name = f"{candidate.entry.volume}:{candidate.entry.source}" if piece.role is Role.CMDLINE else piece.name
+        return policy.on(origin_of(name, volumes))
 
     proof = _read_proof(candidate, policy_for, new_hash)
     verdicts = tuple(judge_piece(piece, policy_for(piece)) for piece in _pieces(candidate, new_hash, proof))

@@ -51,6 +51,8 @@ def read_manifest(piece: Piece, verdict: Verdict, policy: Policy) -> Proof:
         manifest = parse_manifest(bytes(piece.data))
     except FormatError as problem:
         return Proof(problem=f"the manifest cannot be used: {problem}")
+    if policy.manifest_problem is not None:
+        return Proof(problem=f"no manifest is taken: {policy.manifest_problem}")
     if manifest.version < policy.manifest_minimum:
         return Proof(problem=f"the manifest is too old: version {manifest.version}, at least "
                              f"{policy.manifest_minimum} is needed")

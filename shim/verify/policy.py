@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from shim.values import Value
+from shim.verify.origin import is_from
 from shim.verify.revoked import Revoked
 
 TYPE_CHECKING = False
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     from shim.formats.sbat import Level
     from shim.formats.x509 import Certificate
-    from shim.model import Role, Volume
+    from shim.model import Role
+    from shim.verify.origin import Origin
+    from shim.verify.rollback import Counter
 
 
 class Rule(Value):
@@ -32,15 +35,10 @@ class Rule(Value):
 
 
 class Source(Value):
-    """Rules of their own for what comes from some volumes: those whose fields have the values in `match`."""
+    """Rules of their own for what comes from somewhere: from where all that `match` names is so (`origin`)."""
 
     match: Mapping[str, object]
     rules: Mapping[Role, Rule]
-
-    def matches(self, volume: Volume) -> bool:
-        """Say whether a volume is one of them."""
-        facts = {**volume.as_dict(), "kind": volume.kind.value}
-        return all(facts[name] == value for name, value in self.match.items())
 
 
 class Policy(Value):
@@ -48,8 +46,9 @@ class Policy(Value):
 
     `keys` are what the kinds other than Authenticode trust, by kind. `suffixes` are those of the detached signatures
     that some rule may need. `sbat` holds the lowest generations, `manifest_path` is where a manifest is looked for,
-    `manifest_minimum` the version that it must have at least. `sources` have rules of their own for some volumes; the
-    first that matches counts. With `audit` a refusal is told and stops nothing.
+    `manifest_minimum` the version that it must have at least; the platform remembers a higher one in
+    `manifest_counter`, and `manifest_problem` is why none is taken (`rollback`). `sources` have rules of their own for
+    what comes from there; the first that matches counts. With `audit` a refusal is told and stops nothing.
     """
 
     anchors: tuple[Certificate, ...] = ()
@@ -59,13 +58,15 @@ class Policy(Value):
     suffixes: tuple[str, ...] = ()
     manifest_path: str | None = None
     manifest_minimum: int = 0
+    manifest_counter: Counter | None = None
+    manifest_problem: str | None = None
     sources: tuple[Source, ...] = ()
     audit: bool = False
     sbat: Level | None = None
 
-    def on(self, volume: Volume | None) -> Policy:
-        """Return the policy for what comes from a volume: its roles with rules of their own, the others as they are."""
-        found = next((source for source in self.sources if volume is not None and source.matches(volume)), None)
+    def on(self, origin: Origin) -> Policy:
+        """Return the policy for what comes from there: roles with rules of their own, the others as they are."""
+        found = next((source for source in self.sources if is_from(origin, source.match)), None)
         return self if found is None else self.replace(rules={**self.rules, **found.rules})
 
     def required(self, role: Role) -> tuple[str, ...]:

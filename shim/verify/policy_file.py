@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError
-from shim.model import PartitionKind, Role
+from shim.model import Role
 from shim.verify.kinds import KINDS
+from shim.verify.origin import parse_match
 from shim.verify.policy import Policy, Rule, Source
 from shim.verify.revoked import PROGRAMS, parse_revoked
+from shim.verify.rollback import KEYS as COUNTER_KEYS
+from shim.verify.rollback import Counter, parse_counter_keys
 from shim.verify.sbat import parse_levels
 
 TYPE_CHECKING = False
@@ -21,13 +24,10 @@ MODES = ("enforce", "audit")
 RULE_KEYS = ("require", "threshold")
 # More keys of some roles: a manifest's version is a number, a kernel's a text.
 KERNELS = (Role.KERNEL, Role.UKI)
-ROLE_KEYS = {Role.MANIFEST: ("path", "minimum_version"), **dict.fromkeys(PROGRAMS, ("sbat",)),
+ROLE_KEYS = {Role.MANIFEST: ("path", "minimum_version", *COUNTER_KEYS), **dict.fromkeys(PROGRAMS, ("sbat",)),
              **dict.fromkeys(KERNELS, ("minimum_version", "sbat"))}
 SBAT_WORDS = ("optional", "required")
 THRESHOLD_MAX = 16
-# What a source may be known by, with the type of each; words of `PartitionKind` for kind.
-MATCHES: dict[str, type] = {"kind": str, "label": str, "uuid": str, "partuuid": str, "partlabel": str, "fstype": str,
-                            "removable": bool}
 
 
 def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes]) -> Policy:
@@ -53,12 +53,13 @@ def parse_policy(table: Mapping[str, object], read_file: Callable[[str], bytes])
         _check_rule(role, rule, keys, anchors)
         if rule.sbat and levels is None:
             raise ConfigError("there is no level to hold it to: policy.sbat", key=f"policy.{role.value}.sbat")
-    path, minimum = _parse_manifest(table.get(Role.MANIFEST.value), everything)
+    path, minimum, counter = _parse_manifest(table.get(Role.MANIFEST.value), everything)
     required = dict.fromkeys(kind for _role, rule in everything for kind in rule.require)
     return Policy(
         anchors=tuple(anchors), keys=keys, revoked=parse_revoked(databases, images), rules=rules, sources=sources,
         suffixes=tuple(dict.fromkeys(suffix for kind in required for suffix in KINDS[kind].SUFFIXES)),
-        manifest_path=path, manifest_minimum=minimum, audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
+        manifest_path=path, manifest_minimum=minimum, manifest_counter=counter,
+        audit=_parse_mode(table.get("mode", MODES[0])) == "audit",
         sbat=levels,
     )
 
@@ -82,34 +83,23 @@ def _parse_source(table: Mapping[str, object], roles: Mapping[str, Role]) -> Sou
     for name in table:
         if name != "match" and name not in roles:
             raise ConfigError("unknown key", key=f"policy.source.{name}", known=", ".join(("match", *roles)))
-    match = table.get("match")
-    if not isinstance(match, dict) or not match:
-        raise ConfigError("a source needs something to be known by", key="policy.source.match",
-                          known=", ".join(MATCHES))
-    for name, value in match.items():
-        if name not in MATCHES or not isinstance(value, MATCHES[name]):
-            raise ConfigError("not a thing that a source can be known by", key=f"policy.source.match.{name}",
-                              known=", ".join(MATCHES))
-    kinds = [kind.value for kind in PartitionKind]
-    if match.get("kind", kinds[0]) not in kinds:
-        raise ConfigError("no such kind of partition", key="policy.source.match.kind", known=" ".join(kinds))
-    return Source(match=match, rules={
+    return Source(match=parse_match(table.get("match"), "policy.source.match"), rules={
         role: _parse_rule(role, table[name], "policy.source") for name, role in roles.items() if name in table})
 
 
-def _parse_manifest(given: object, rules: Sequence[tuple[Role, Rule]]) -> tuple[str | None, int]:
-    """Return where the manifest lies and its least version; none where no rule asks for one."""
+def _parse_manifest(given: object, rules: Sequence[tuple[Role, Rule]]) -> tuple[str | None, int, Counter | None]:
+    """Return where the manifest lies, its least version and the counter of it; none where no rule asks for one."""
     asked = [role.value for role, rule in rules if "manifest" in rule.require]
     if not isinstance(given, dict):
         if asked:
             raise ConfigError("manifest needs the table policy.manifest", key=f"policy.{asked[0]}.require")
-        return None, 0
+        return None, 0, None
     path, minimum = given.get("path"), given.get("minimum_version", 0)
     if not isinstance(path, str) or not path.startswith("/"):
         raise ConfigError("not the absolute path of a file", key="policy.manifest.path", found=str(path))
     if not isinstance(minimum, int) or isinstance(minimum, bool) or minimum < 0:
         raise ConfigError("not a version", key="policy.manifest.minimum_version", found=str(minimum))
-    return path, minimum
+    return path, minimum, parse_counter_keys(given, "policy.manifest")
 
 
 def _parse_mode(given: object) -> str:

@@ -1,7 +1,10 @@
-"""A TPM 2.0 for a machine in QEMU: swtpm, as a context. Its state begins as from the factory, and ends with it."""
+"""A TPM 2.0 for a machine in QEMU: swtpm, as a context. Its state begins as from the factory, and ends with it,
+unless a folder keeps it.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import tempfile
@@ -16,14 +19,14 @@ START_LIMIT = 10.0
 class Swtpm:
     """A running TPM; `arguments` connect a QEMU to it. All four banks of SHA-1 and SHA-2 are active."""
 
-    def __init__(self, model: str = MODELS[0]) -> None:
-        self.model = model
+    def __init__(self, model: str = MODELS[0], state: Path | None = None) -> None:
+        self.model, self.state = model, state
 
     def __enter__(self) -> Swtpm:
         self._folder = tempfile.TemporaryDirectory(prefix="bootshim-swtpm-")
         self.socket = Path(self._folder.name, "control")
-        state = Path(self._folder.name, "state")
-        state.mkdir()
+        state = self.state or Path(self._folder.name, "state")
+        state.mkdir(exist_ok=True)
         self._child = subprocess.Popen(
             ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={self.socket}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -54,11 +57,15 @@ class Swtpm:
 class TpmSocket:
     """A running TPM without a machine, as a context: the port `shim.ports.Tpm`, over swtpm's own socket."""
 
+    def __init__(self, state: Path | None = None) -> None:
+        self.state = state
+
     def __enter__(self) -> TpmSocket:
         self._socket, theirs = socket.socketpair()
         self._folder = tempfile.TemporaryDirectory(prefix="bootshim-swtpm-")
+        state = self.state or self._folder.name
         self._child = subprocess.Popen(
-            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._folder.name}", "--fd", str(theirs.fileno()),
+            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--fd", str(theirs.fileno()),
              "--flags", "not-need-init"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
@@ -81,3 +88,50 @@ class TpmSocket:
     def transmit(self, command: bytes) -> bytes:
         self._socket.sendall(command)
         return self._socket.recv(4096)
+
+
+def provision(state: Path, *commands: str) -> str:
+    """Run commands of tpm2-tools against the TPM whose state a folder keeps; return what they print."""
+    state.mkdir(exist_ok=True)
+    port = _free_ports()
+    with subprocess.Popen(
+        ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", f"type=tcp,port={port}",
+         "--ctrl", f"type=tcp,port={port + 1}", "--flags", "not-need-init,startup-clear"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as child:  # fmt: skip
+        try:
+            _wait_for(port + 1, child)
+            environment = {**os.environ, "TPM2TOOLS_TCTI": f"swtpm:host=127.0.0.1,port={port}"}
+            done = [subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=30,
+                                   check=False) for command in commands]
+        finally:
+            child.terminate()
+    for command, result in zip(commands, done, strict=True):
+        if result.returncode:
+            raise RuntimeError(f"{command}: {result.stderr}")
+    return "".join(result.stdout for result in done)
+
+
+def _free_ports() -> int:
+    """Return a port of this machine that is free, as is the one behind it."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            try:
+                other.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"swtpm did not start: {child.returncode}") from None
+            time.sleep(0.02)
