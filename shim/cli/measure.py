@@ -9,6 +9,9 @@
 With --root, IMAGE is a path in the ESP that is mounted there, and what lies beside a UKI (add-ons, credentials,
 extensions) is measured as well; all of it, as if the policy took it.
 
+With --smbios, a device tree of the UKI (.dtbauto) is measured where it fits the machine whose SMBIOS texts are files in
+that folder: /sys/class/dmi/id, or a copy of it.
+
 A value is what a PCR holds when nothing else was extended into it: so it is for PCR 11, and for 8, 9 and 12 where the
 firmware started the boot shim itself, without a boot loader between. PCR 8 takes the configuration and the entry, so
 it is told only with --config or --entry. docs/measuring.md has the plan.
@@ -29,6 +32,7 @@ from shim.fetch import fetch_entry
 from shim.formats.banks import SHA256_BANK, SIZES
 from shim.formats.tcglog import LogEvent, replay
 from shim.formats.uki import has_linux_section
+from shim.measure.hardware import chids_from
 from shim.measure.pcrs import ENTRY
 from shim.measure.plan import measure_candidate, measure_config
 from shim.model import Artifact, Candidate, Entry, Event, Extra, FileRef, Role
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--entry", metavar="ID", help="the entry's id, as `bootshim entries` tells it")
     parser.add_argument("--bank", choices=list(SIZES), action="append", default=[],
                         help="default: sha256; may be given again")
+    parser.add_argument("--smbios", type=Path, metavar="DIR", help="the machine that the UKI's device trees are for")
     parser.add_argument("--json", action="store_true", help=f"print JSON, schema {SCHEMA}")
 
 
@@ -78,12 +83,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def predict(arguments: argparse.Namespace, banks: list[str]) -> list[Event]:
     """Return the events of a boot of these files."""
-    found = list(measure_candidate(read_candidate(arguments)))
+    found = list(measure_candidate(read_candidate(arguments), lambda: read_machine(arguments.smbios)))
     if arguments.entry is None:
         found = [one for one in found if one.pcr != ENTRY.pcr]
     if arguments.config is not None:
         found[:0] = measure_config(read_config(Path(arguments.config), arguments.override))
     return [one.event(banks, hashlib.sha256) for one in found]
+
+
+def read_machine(smbios: Path | None) -> tuple[bytes, ...]:
+    """Return the CHIDs of the machine that is meant, none for none."""
+    return () if smbios is None else chids_from(TreeFiles(str(smbios)), "", hashlib.sha256)
 
 
 def read_candidate(arguments: argparse.Namespace) -> Candidate:

@@ -76,8 +76,8 @@ def has_linux_section(data: Buffer) -> bool:
         return False
 
 
-def profiles_of(pe: PE) -> tuple[tuple[Section, ...], ...]:
-    """Return the sections of each profile, those of the base included where the profile has none of its own."""
+def section_ranges(pe: PE) -> tuple[tuple[Section, ...], tuple[tuple[Section, ...], ...]]:
+    """Return the sections of the base, and those of each profile; no profile where no `.profile` section is."""
     base: list[Section] = []
     groups: list[list[Section]] = []
     for section in pe.sections:
@@ -86,7 +86,13 @@ def profiles_of(pe: PE) -> tuple[tuple[Section, ...], ...]:
         (groups[-1] if groups else base).append(section)
     if len(groups) > PROFILES_MAX:
         raise FormatError("the UKI has too many profiles", limit=PROFILES_MAX, found=len(groups))
-    return tuple((*group, *base) for group in groups) or (tuple(base),)
+    return tuple(base), tuple(tuple(group) for group in groups)
+
+
+def profiles_of(pe: PE) -> tuple[tuple[Section, ...], ...]:
+    """Return the sections of each profile, those of the base included where the profile has none of its own."""
+    base, groups = section_ranges(pe)
+    return tuple((*group, *base) for group in groups) or (base,)
 
 
 def profile_of(number: int, sections: tuple[Section, ...], text: bytes | None) -> Profile:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from shim.errors import MeasureError
 from shim.measure.eventlog import FirmwareLog, banks_of, continue_log, read_firmware_log
+from shim.measure.hardware import read_chids
 from shim.measure.plan import measure_candidate, measure_config
 from shim.measure.session import Session
 
@@ -105,7 +106,8 @@ def measure(verified: Verified, machine: Machine, ledger: Ledger) -> tuple[Event
         ledger.miss()
         return ()
     first = len(ledger.events)
-    measurements = measure_candidate(verified.candidate)  # what cannot be measured is not booted, TPM or not
+    # What cannot be measured is not booted, TPM or not.
+    measurements = measure_candidate(verified.candidate, lambda: read_chids(machine))
     try:
         ledger.open(machine)
         ledger.write_config(machine)

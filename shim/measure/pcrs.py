@@ -44,9 +44,9 @@ PLAN = (CONFIG, ENTRY, KERNEL, INITRD, DEVICETREE, SECTION, PROFILE, CMDLINE, AD
 PROFILE_TAG, ADDON_INITRD_TAG, ADDON_UCODE_TAG = 0x13AED6DB, 0x49DFFE0F, 0xDAC08E1A
 
 # The order in which systemd-stub 257 measures (src/fundamental/uki.h, UnifiedSection). `.pcrsig` is left out: it
-# signs the outcome. `.dtbauto` and `.efifw` are measured by it only where they match the machine's hardware, which
-# nothing here selects.
+# signs the outcome. Of the `.dtbauto` sections it measures the one that fits the machine.
+DTBAUTO = ".dtbauto"
 SECTIONS = (
     ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey", ".profile",
-    ".hwids",
+    DTBAUTO, ".hwids",
 )  # fmt: skip

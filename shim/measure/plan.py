@@ -6,6 +6,7 @@ from _codecs import utf_16_le_encode  # what the codec calls; the module around 
 
 from shim.errors import MeasureError
 from shim.formats.banks import SHA256_BANK, new_bank_hash
+from shim.formats.pe import parse_pe
 from shim.formats.stub import PLACES, ExtraKind, extend_cmdline, fitting_addons, pack_place
 from shim.formats.tcglog import EV_EVENT_TAG, EV_IPL
 from shim.formats.uki import split_uki
@@ -17,6 +18,7 @@ from shim.measure.pcrs import (
     CMDLINE,
     CONFIG,
     DEVICETREE,
+    DTBAUTO,
     ENTRY,
     EXTENSION,
     INITRD,
@@ -32,7 +34,7 @@ from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from shim.formats.digests import NewHash
     from shim.formats.pe import Section
@@ -78,8 +80,13 @@ def measure_config(content: Iterable[tuple[str, bytes]]) -> tuple[Measurement, .
     return tuple(_told(CONFIG.pcr, f"configuration {name}", data) for name, data in content)
 
 
-def measure_candidate(candidate: Candidate) -> tuple[Measurement, ...]:
-    """Return what is measured of a candidate, in order.
+def no_chids() -> tuple[bytes, ...]:
+    """Return the CHIDs of no machine: no device tree of a UKI fits it."""
+    return ()
+
+
+def measure_candidate(candidate: Candidate, chids: Callable[[], Sequence[bytes]] = no_chids) -> tuple[Measurement, ...]:
+    """Return what is measured of a candidate, in order. `chids` are asked for where a UKI has device trees to choose.
 
     Raises FormatError for a UKI that cannot be taken apart, MeasureError for a section that cannot be measured.
     """
@@ -88,7 +95,7 @@ def measure_candidate(candidate: Candidate) -> tuple[Measurement, ...]:
         if candidate.profile:
             found.append(_tagged(PROFILE.pcr, PROFILE_TAG, f"profile {candidate.profile}", str(candidate.profile),
                                  utf16(str(candidate.profile))))
-        found += measure_uki(candidate.kernel.blob.view(), candidate.profile)
+        found += measure_uki(candidate.kernel.blob.view(), candidate.profile, chids)
     else:
         found.append(_file(KERNEL.pcr, candidate.kernel))
     if candidate.cmdline is not None:
@@ -101,14 +108,24 @@ def measure_candidate(candidate: Candidate) -> tuple[Measurement, ...]:
     return tuple(found)
 
 
-def measure_uki(data: Buffer, profile: int | None) -> tuple[Measurement, ...]:
+def measure_uki(
+    data: Buffer, profile: int | None, chids: Callable[[], Sequence[bytes]] = no_chids
+) -> tuple[Measurement, ...]:
     """Return what systemd-stub measures of a UKI in a profile: name and bytes of each section.
 
-    Spec: systemd 257, src/boot/stub.c, measure_sections; the event's data is the name in UTF-16LE with its NUL.
+    Spec: systemd 257, src/boot/stub.c, measure_sections; the event's data is the name in UTF-16LE with its NUL. Of the
+    `.dtbauto` sections it measures the one that fits the machine.
     """
-    chosen = split_uki(data, profile).profile
-    found = (chosen.section(name) for name in SECTIONS)
-    return tuple(one for section in found if section is not None and section.virtual_size
+    uki = split_uki(data, profile)
+    found = {name: uki.profile.section(name) for name in SECTIONS if name != DTBAUTO}
+    if uki.hwids and uki.dtbauto:
+        from shim.formats.hwids import select_devicetree
+
+        fitting = select_devicetree(parse_pe(data), data, uki.profile.number, chids())
+        if fitting is not None:
+            found[DTBAUTO] = fitting[0]
+    ordered = (found.get(name) for name in SECTIONS)
+    return tuple(one for section in ordered if section is not None and section.virtual_size
                  for one in _section(section, data))
 
 

@@ -18,6 +18,7 @@ from shim.cli.qemu import Disk, MachineSpec
 from shim.formats.cpio import CpioEntry, build_cpio
 from shim.units import MIB
 from tests.builders import debian
+from tests.builders.devicetree import devicetree, hardware_id, write_hwids
 from tests.builders.disk import Content, Partition, make_disk
 from tests.builders.filesystems import run
 from tests.builders.measured import BANKS, pcrs_of
@@ -33,6 +34,10 @@ UNAME = "6.1.0-witness"
 IMAGE = "EFI/BOOT/BOOTX64.EFI"
 BESIDE = f"{IMAGE}.extra.d"
 COUNTED = "EFI/Linux/counted.efi.extra.d"
+# A machine that is known by its texts. What `bootshim measure --smbios` reads of it is told by sysfs like this.
+SMBIOS = {"sys_vendor": " Acme ", "product_name": "0042 Pro", "product_family": "Rocket", "board_vendor": "Acme"}
+SMBIOS_WORDS = ("-smbios", "type=1,manufacturer= Acme ,product=0042 Pro,family=Rocket", "-smbios",
+                "type=2,manufacturer=Acme")
 # The command line, as the stub puts it together: the UKI's, global add-ons, then its own, each by name.
 WHOLE = f"{CMDLINE} global=1  global=2 own=B own=a"
 MORE_POLICY = """
@@ -86,9 +91,18 @@ def make_image(addons: Addons, token: str) -> Path:
         folder / "image.unsigned", debian.kernel().image, [initrd], CMDLINE, profiles={"other": "console=ttyS0 other"},
         more=["--uname", UNAME, "--pcrpkey", write(folder / "pcr.pub", public),
               "--section", f".pcrsig:@{write(folder / 'pcrsig', signature)}",
-              "--microcode", write(folder / "ucode", microcode(b"\x01"))],
+              "--microcode", write(folder / "ucode", microcode(b"\x01")),
+              "--devicetree-auto", write(folder / "other.dtb", devicetree("other,board")),
+              "--devicetree-auto", write(folder / "ours.dtb", devicetree("acme,rocket")),
+              "--hwids", str(make_hwids(folder / "hwids"))],
     )  # fmt: skip
     return sign_pe(made, folder / "image", addons.authority.signer)
+
+
+def make_hwids(folder: Path) -> Path:
+    """Write hardware IDs of two boards; the less specific one of ours is the other's, too."""
+    write_hwids(folder, "other,board", [hardware_id("Acme", "Rocket")])
+    return write_hwids(folder, "acme,rocket", [hardware_id("Acme", "42 Pro")])
 
 
 def microcode(byte: bytes) -> bytes:
@@ -177,9 +191,14 @@ def test_the_stub_itself_leaves_the_same_pcrs(
     And `bootshim measure` predicts them from a copy of the ESP.
     """
     with Swtpm() as tpm:
-        theirs = boot_spec(MachineSpec(disks=(Disk(path=scene.disk),), firmware="uefi", extra=tpm.arguments)).facts
+        extra = (*tpm.arguments, *SMBIOS_WORDS)
+        theirs = boot_spec(MachineSpec(disks=(Disk(path=scene.disk),), firmware="uefi", extra=extra)).facts
     with Swtpm() as tpm:
-        ours = start(scene, "witness.conf", extra=tpm.arguments).facts
+        outcome = start(scene, "witness.conf", extra=(*tpm.arguments, *SMBIOS_WORDS))
+        ours = outcome.facts
+    assert outcome.report is not None
+    events = [event["description"] for event in outcome.report["attempts"][-1]["events"]]
+    assert events.count("section .dtbauto") == 1
     for bank in BANKS:
         expected, found = ({pcr: pcrs_of(facts)[bank][pcr] for pcr in (11, 12, 13)} for facts in (theirs, ours))
         assert found == expected, bank
@@ -187,8 +206,11 @@ def test_the_stub_itself_leaves_the_same_pcrs(
     esp = tmp_path / "esp"
     esp.mkdir()
     run("mcopy", "-s", "-Q", "-i", f"{scene.disk}@@{MIB}", "::*", str(esp))
+    for field, text in SMBIOS.items():
+        write(tmp_path / field, text.encode() + b"\n")
     capsys.readouterr()
-    assert bootshim(["measure", f"/{IMAGE}", "--root", str(esp), "--json", *(f"--bank={bank}" for bank in BANKS)]) == 0
+    assert bootshim(["measure", f"/{IMAGE}", "--root", str(esp), "--smbios", str(tmp_path), "--json",
+                     *(f"--bank={bank}" for bank in BANKS)]) == 0
     told = json.loads(capsys.readouterr().out)["pcrs"]
     assert told == {bank: {str(pcr): pcrs_of(ours)[bank][pcr] for pcr in (11, 12, 13)} for bank in BANKS}
 
