@@ -188,6 +188,7 @@ class Boot:
                                         self.config.policy.suffixes, self.config.policy.manifest_path)
                 attempt.fetched(artifacts_of(candidate))
                 self.report.problems.extend(candidate.passed_over)
+                candidate = self.with_root_hashes(candidate)
             self.start(candidate, attempt)
         except ShimError as problem:
             if isinstance(problem, VerifyError):
@@ -219,6 +220,16 @@ class Boot:
             finally:
                 let_go(planned)
         self.jump(attempt)
+
+    def with_root_hashes(self, candidate: Candidate) -> Candidate:
+        """Return a candidate with the signatures of dm-verity root hashes, where the policy asks for them."""
+        if candidate.cmdline is None or not self.config.policy.asks_for("verity"):
+            return candidate
+        from shim.fetch.root_hashes import read_root_hashes
+
+        found, problems = read_root_hashes(self.volumes.values(), self.machine.devices)
+        self.report.problems.extend(problems)
+        return candidate.replace(root_hashes=found)
 
     def policy(self) -> Policy:
         """Return the policy with what the platform remembers, which is asked once a boot, when it is needed."""

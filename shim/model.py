@@ -157,6 +157,7 @@ class Candidate(Value):
     `kernel` has the role KERNEL or UKI. `cmdline` is the text that the kernel would get, without a final NUL;
     None means that the UKI's own `.cmdline` (of `profile`) is used. `manifest` is the one on the entry's volume.
     `extras` are in the order in which they take effect, and `passed_over` is what could not be read of them.
+    `root_hashes` are the signature partitions of the machine, by volume.
     """
 
     entry: Entry
@@ -168,6 +169,7 @@ class Candidate(Value):
     profile: int | None = None
     extras: tuple[Extra, ...] = ()
     passed_over: tuple[Problem, ...] = ()
+    root_hashes: tuple[tuple[str, bytes], ...] = ()
 
 
 class Verdict(Value):

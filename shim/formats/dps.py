@@ -24,6 +24,22 @@ USRS = {
     "b933fb22-5c3f-4f91-af90-e2bb0fa50702": "riscv32",
     "e611c702-575c-4cbe-9a46-434fa0bf7e3f": "loongarch64",
 }
+# Signatures of the root hashes of these, with those for architectures that nothing here boots left out.
+VERITY_SIGNATURES = frozenset((
+    "41092b05-9fc8-4523-994f-2def0408b176", "5996fc05-109c-48de-808b-23fa0830b676",
+    "6db69de6-29f4-4758-a7a5-962190f00ce3", "42b0455f-eb11-491d-98d3-56145ba9d037",
+    "efe0f087-ea8d-4469-821a-4c2a96a8386a", "3a112a75-8729-4380-b4cf-764d79934448",
+    "5afb67eb-ecc8-4f85-ae8e-ac1e7c50e7d0",
+    "e7bb33fb-06cf-4e81-8273-e543b413e2e2", "974a71c0-de41-43c3-be5d-5c5ccd1ad2c0",
+    "c23ce4ff-44bd-4b00-b2d4-b41b3419e02a", "d7ff812f-37d1-4902-a810-d76ba57b975a",
+    "d2f9000a-7a18-453f-b5cd-4d32f77a7b32", "c3836a13-3137-45ba-b583-b16c50fe5eb4",
+    "b024f315-d330-444c-8461-44bbde524e99",
+))  # fmt: skip
+
+
+def is_verity_signature(parttype: str) -> bool:
+    """Say whether a partition holds the signature of a dm-verity root hash."""
+    return parttype.lower() in VERITY_SIGNATURES
 
 
 def kind_of(parttype: str) -> str:

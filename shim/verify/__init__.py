@@ -126,7 +126,7 @@ def _read_proof(candidate: Candidate, policy_for: Callable[[Piece], Policy], new
 def _pieces(candidate: Candidate, new_hash: NewHash, proof: Proof) -> Iterator[Piece]:
     yield _piece(candidate.kernel, new_hash, proof)
     if candidate.cmdline is not None:
-        yield _cmdline_piece(candidate.cmdline, new_hash, proof)
+        yield _cmdline_piece(candidate, candidate.cmdline, new_hash, proof)
     elif candidate.kernel.role is not Role.UKI:
         raise VerifyError("a kernel that is no UKI has no command line of its own", file=candidate.kernel.name)
     for initrd in candidate.initrds:
@@ -140,11 +140,12 @@ def _piece(artifact: Artifact, new_hash: NewHash, proof: Proof = NO_PROOF) -> Pi
     return Piece(artifact.role, artifact.name, view, artifact.sha256, new_hash, dict(artifact.beside), proof)
 
 
-def _cmdline_piece(cmdline: str, new_hash: NewHash, proof: Proof) -> Piece:
+def _cmdline_piece(candidate: Candidate, cmdline: str, new_hash: NewHash, proof: Proof) -> Piece:
     try:
         line = cmdline.encode("utf-8")
     except UnicodeEncodeError as problem:
         raise VerifyError("the command line is not UTF-8", at=problem.start) from problem
     if b"\0" in line:
         raise VerifyError("the command line has a NUL inside", at=line.index(b"\0"))
-    return Piece(Role.CMDLINE, "the command line", line, digest_of(SHA256, line, new_hash), new_hash, {}, proof)
+    beside = dict(candidate.root_hashes)
+    return Piece(Role.CMDLINE, "the command line", line, digest_of(SHA256, line, new_hash), new_hash, beside, proof)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.verify import appended, authenticode, cms, exact, manifest, minisign, openpgp, sha256, ssh, unsigned
+from shim.verify import appended, authenticode, cms, exact, manifest, minisign, openpgp, sha256, ssh, unsigned, verity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,5 +39,6 @@ KINDS: dict[str, Kind] = {
     minisign.NAME: minisign,
     openpgp.NAME: openpgp,
     ssh.NAME: ssh,
+    verity.NAME: verity,
     unsigned.NAME: unsigned,
 }

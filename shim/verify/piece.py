@@ -73,8 +73,8 @@ NO_PROOF = Proof()
 
 
 class Piece:
-    """Bytes with the role they play. `sha256` is that of all of them; `beside` are detached signatures by suffix,
-    `proof` what the manifest of its volume says.
+    """Bytes with the role they play. `sha256` is that of all of them; `beside` are detached signatures by suffix, for
+    a command line those of root hashes by the volumes that they lie on; `proof` is what the manifest says.
     """
 
     def __init__(
@@ -92,10 +92,13 @@ class Piece:
             self._digests[name] = digest_of(name, self.data, self.new_hash)
         return self._digests[name]
 
+    def containing(self, data: Buffer) -> Piece:
+        """Return other bytes, which a signature about this piece covers, as a piece of their own."""
+        return Piece(self.role, self.name, data, digest_of(SHA256, data, self.new_hash), self.new_hash)
+
     def before(self, end: int) -> Piece:
         """Return the first `end` bytes as a piece of its own, with nothing beside it."""
-        data = memoryview(self.data)[:end]
-        return Piece(self.role, self.name, data, digest_of(SHA256, data, self.new_hash), self.new_hash)
+        return self.containing(memoryview(self.data)[:end])
 
     @property
     def image(self) -> Image:

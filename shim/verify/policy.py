@@ -69,6 +69,11 @@ class Policy(Value):
         found = next((source for source in self.sources if is_from(origin, source.match)), None)
         return self if found is None else self.replace(rules={**self.rules, **found.rules})
 
+    def asks_for(self, kind: str) -> bool:
+        """Say whether some rule names a kind, so that what it needs has to be read."""
+        rules = (self.rules, *(source.rules for source in self.sources))
+        return any(kind in rule.require for held in rules for rule in held.values())
+
     def required(self, role: Role) -> tuple[str, ...]:
         """Return the kinds of which a role must satisfy one; none means that it is refused."""
         rule = self.rules.get(role)

@@ -77,6 +77,8 @@ def test_the_plan_is_what_the_manual_says() -> None:
     rows = re.findall(r"^\| (\d+) \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
     assert rows == [(str(use.pcr), use.what, use.hashed) for use in PLAN]
     assert tuple(re.findall(r"`(\.\w+)`", text.split("Sections are hashed")[1].split("`.pcrsig`")[0])) == SECTIONS
+    short = re.findall(r"^\| (\d+) \| ([^|]*?) \|$", (ROOT / "docs/trust.md").read_text(), re.MULTILINE)
+    assert short == [(str(use.pcr), use.what) for use in PLAN]
 
 
 def test_a_plain_kernel_is_measured_by_the_plan(superblock: bytes) -> None:
