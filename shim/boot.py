@@ -13,7 +13,7 @@ from shim.fetch import artifacts_of, fetch_entry, limits_for, release, release_l
 from shim.load import LoadOptions, load, plan
 from shim.load.state import read_kernel_state
 from shim.measure import Ledger, measure
-from shim.model import Candidate, Problem, SegmentsPlan
+from shim.model import Candidate, Problem, Role, SegmentsPlan
 from shim.report import Handover
 from shim.ui.menu import ChoiceKind, MenuOptions, choose
 from shim.verify import verify
@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.config import Config
     from shim.entries import EntryList
+    from shim.fetch.snapshot import Snapshot
     from shim.model import Entry, FilePlan, Verified, Volume
     from shim.ports import Files, Machine
     from shim.report import Attempt, Report
@@ -37,6 +38,7 @@ RESET_DELAY_LIMIT = 600.0
 class Boot:
     """One boot of one machine.
 
+    `read_from` are the trees as the entries were read from them, where the policy judges that.
     `failed` holds why an entry is not tried again by itself, by where it stands (`place_of`). `started_with` are the
     problems that came before the disks. `left` is set when the machine was told to go: on a real one nothing runs
     after that, on a recording one the flow ends.
@@ -46,6 +48,7 @@ class Boot:
         self.machine, self.config, self.report = machine, config, report
         self.volumes: dict[str, Volume] = {}
         self.trees: dict[str, Files] = {}
+        self.read_from: dict[str, Snapshot] = {}
         self.failed: dict[Place, str] = {}
         self.started_with = tuple(report.problems)
         self.left = False
@@ -106,7 +109,13 @@ class Boot:
 
     def read(self) -> EntryList:
         """Read the entries of all mounted volumes, in the order in which they are tried."""
-        mounted = [(self.volumes[name], tree) for name, tree in self.trees.items()]
+        trees: dict[str, Files] = dict(self.trees)
+        if self.config.policy.may_judge(Role.ENTRY):
+            from shim.fetch.snapshot import Snapshot
+
+            self.read_from = {name: Snapshot(tree) for name, tree in trees.items()}
+            trees.update(self.read_from)
+        mounted = [(self.volumes[name], tree) for name, tree in trees.items()]
         found = read_entries(
             mounted, dialects=self.config.boot.dialects, default=self.config.boot.entry
         )
@@ -186,9 +195,9 @@ class Boot:
                 limits = limits_for(self.machine.facts)
                 candidate = fetch_entry(entry, self.trees_for(entry), self.machine.blobs, self.machine.sha256, limits,
                                         self.config.policy.suffixes, self.config.policy.manifest_path)
+                candidate = self.with_evidence(candidate)
                 attempt.fetched(artifacts_of(candidate))
                 self.report.problems.extend(candidate.passed_over)
-                candidate = self.with_root_hashes(candidate)
             self.start(candidate, attempt)
         except ShimError as problem:
             if isinstance(problem, VerifyError):
@@ -221,15 +230,21 @@ class Boot:
                 let_go(planned)
         self.jump(attempt)
 
-    def with_root_hashes(self, candidate: Candidate) -> Candidate:
-        """Return a candidate with the signatures of dm-verity root hashes, where the policy asks for them."""
-        if candidate.cmdline is None or not self.config.policy.asks_for("verity"):
-            return candidate
-        from shim.fetch.root_hashes import read_root_hashes
+    def with_evidence(self, candidate: Candidate) -> Candidate:
+        """Return a candidate with what only some policies look at: its boot configuration, signed root hashes."""
+        policy = self.config.policy
+        if policy.may_judge(Role.ENTRY):
+            from shim.fetch.snapshot import fetch_configuration
 
-        found, problems = read_root_hashes(self.volumes.values(), self.machine.devices)
-        self.report.problems.extend(problems)
-        return candidate.replace(root_hashes=found)
+            candidate = candidate.replace(configuration=fetch_configuration(
+                candidate.entry, self.read_from, self.machine.blobs, self.machine.sha256, policy.suffixes))
+        if candidate.cmdline is not None and policy.asks_for("verity"):
+            from shim.fetch.root_hashes import read_root_hashes
+
+            found, problems = read_root_hashes(self.volumes.values(), self.machine.devices)
+            self.report.problems.extend(problems)
+            candidate = candidate.replace(root_hashes=found)
+        return candidate
 
     def policy(self) -> Policy:
         """Return the policy with what the platform remembers, which is asked once a boot, when it is needed."""

@@ -24,6 +24,7 @@ class Role(Enum):
     DEVICETREE = "devicetree"
     UKI = "uki"
     MANIFEST = "manifest"
+    ENTRY = "entry"
     ADDON = "addon"
     CREDENTIAL = "credential"
     EXTENSION = "extension"
@@ -78,6 +79,7 @@ class Entry(Value):
     """One thing that could be booted, whatever dialect described it.
 
     Exactly one of `linux`, `uki`, `efi`, `multiboot` names what is started. `source` is "path:line" in `volume`.
+    `configuration` are the files that it was read from.
     `cmdline` is None when the kernel file brings its own (a UKI without an override); `own_cmdline` is that text, for
     people, where it was read. `rank` counts from 0, the
     first to be tried; `hidden` is the reason why the entry is not offered, None when it is. `tries_left` and
@@ -105,6 +107,7 @@ class Entry(Value):
     own_cmdline: str | None = None
     devicetree: FileRef | None = None
     devicetree_overlay: tuple[FileRef, ...] = ()
+    configuration: tuple[FileRef, ...] = ()
     default: bool = False
     rank: int = 0
     tries_left: int | None = None
@@ -157,7 +160,8 @@ class Candidate(Value):
     `kernel` has the role KERNEL or UKI. `cmdline` is the text that the kernel would get, without a final NUL;
     None means that the UKI's own `.cmdline` (of `profile`) is used. `manifest` is the one on the entry's volume.
     `extras` are in the order in which they take effect, and `passed_over` is what could not be read of them.
-    `root_hashes` are the signature partitions of the machine, by volume.
+    `configuration` is what the entry was read from, where that is judged, `root_hashes` are the signature partitions
+    of the machine, by volume.
     """
 
     entry: Entry
@@ -169,6 +173,7 @@ class Candidate(Value):
     profile: int | None = None
     extras: tuple[Extra, ...] = ()
     passed_over: tuple[Problem, ...] = ()
+    configuration: tuple[Artifact, ...] = ()
     root_hashes: tuple[tuple[str, bytes], ...] = ()
 
 

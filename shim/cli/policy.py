@@ -93,7 +93,8 @@ def plain_words(policy: Policy) -> Iterator[str]:
             if role in rules:
                 yield f"  {role.value:<12}{rule_text(rules[role])}"
             elif not where:
-                yield f"  {role.value:<12}never: there is no rule for it"
+                silent = "not judged" if role is Role.ENTRY else "never"
+                yield f"  {role.value:<12}{silent}: there is no rule for it"
     if policy.anchors:
         yield "\nX.509 anchors:"
         for anchor in policy.anchors:

@@ -55,7 +55,8 @@ def _is_entry(name: str) -> bool:
 
 def _same(left: Entry, right: Entry) -> bool:
     """Say whether two entries are one, read twice: many a partition for /boot has a link boot to itself."""
-    return left is not right and left.replace(source="", trace=()) == right.replace(source="", trace=())
+    apart: dict[str, Any] = {"source": "", "trace": (), "configuration": ()}
+    return left is not right and left.replace(**apart) == right.replace(**apart)
 
 
 def _read(volume: Volume, files: Files, directory: str, name: str) -> Entry:
@@ -70,6 +71,7 @@ def _read(volume: Volume, files: Files, directory: str, name: str) -> Entry:
         given.take(line.key, line.value, line.number)
     entry = given.entry(
         id=plain, dialect="bls1", volume=volume.name, source=f"{path}:1", tries_left=left, tries_done=done,
+        configuration=(FileRef(volume=volume.name, path=path),),
     )
     entry = entry.replace(title=entry.title or plain).traced(f"read from {volume.name}:{path}")
     if left is not None:

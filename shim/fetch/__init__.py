@@ -82,7 +82,8 @@ def release_left_out(fetched: Candidate, taken: Candidate) -> list[str]:
 
 def artifacts_of(candidate: Candidate) -> tuple[Artifact, ...]:
     """Return everything that was fetched for a candidate, the kernel first."""
-    others = (candidate.devicetree, candidate.manifest, *(extra.artifact for extra in candidate.extras))
+    extras = (extra.artifact for extra in candidate.extras)
+    others = (candidate.devicetree, candidate.manifest, *candidate.configuration, *extras)
     return (candidate.kernel, *candidate.initrds, *(other for other in others if other is not None))
 
 

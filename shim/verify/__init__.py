@@ -2,8 +2,9 @@
 
 Every piece that a kernel would see is judged for its role: the kernel or UKI, each initrd, the command line, the
 device tree. A UKI's signature covers its own parts; what comes beside it (an initrd, another command line) needs a
-rule of its own. What lies beside a UKI for its stub to pick up is not part of what was asked for: a file of these that
-no rule takes is left out, and the rest is booted.
+rule of its own. The boot configuration that an entry was read from is judged where the policy has a rule for it. What
+lies beside a UKI for its stub to pick up is not part of what was asked for: a file of these that no rule takes is left
+out, and the rest is booted.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ def verify(
 
     proof = _read_proof(candidate, policy_for, new_hash)
     verdicts = tuple(judge_piece(piece, policy_for(piece)) for piece in _pieces(candidate, new_hash, proof))
+    verdicts += tuple(judge_piece(piece, policy_for(piece)) for piece in _configuration(candidate, new_hash, proof)
+                      if policy_for(piece).judges(Role.ENTRY))
     if proof.verdict is not None:
         verdicts = (proof.verdict, *verdicts)
     for verdict in verdicts:
@@ -133,6 +136,10 @@ def _pieces(candidate: Candidate, new_hash: NewHash, proof: Proof) -> Iterator[P
         yield _piece(initrd, new_hash, proof)
     if candidate.devicetree is not None:
         yield _piece(candidate.devicetree, new_hash, proof)
+
+
+def _configuration(candidate: Candidate, new_hash: NewHash, proof: Proof) -> Iterator[Piece]:
+    return (_piece(artifact, new_hash, proof) for artifact in candidate.configuration)
 
 
 def _piece(artifact: Artifact, new_hash: NewHash, proof: Proof = NO_PROOF) -> Piece:

@@ -10,7 +10,7 @@ from shim.verify.revoked import Revoked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from shim.formats.sbat import Level
@@ -71,8 +71,19 @@ class Policy(Value):
 
     def asks_for(self, kind: str) -> bool:
         """Say whether some rule names a kind, so that what it needs has to be read."""
-        rules = (self.rules, *(source.rules for source in self.sources))
-        return any(kind in rule.require for held in rules for rule in held.values())
+        return any(kind in rule.require for held in self._every for rule in held.values())
+
+    def may_judge(self, role: Role) -> bool:
+        """Say whether there is a rule for a role, for some source at least."""
+        return any(role in held for held in self._every)
+
+    def judges(self, role: Role) -> bool:
+        """Say whether there is a rule for a role."""
+        return role in self.rules
+
+    @property
+    def _every(self) -> Iterator[Mapping[Role, Rule]]:
+        return iter((self.rules, *(source.rules for source in self.sources)))
 
     def required(self, role: Role) -> tuple[str, ...]:
         """Return the kinds of which a role must satisfy one; none means that it is refused."""

@@ -20,18 +20,11 @@ from shim.model import FilePlan, Problem, SegmentsPlan
 from shim.report import Handover
 from shim.system.memory_files import MemoryFiles
 from tests.builders.debian import kernel
-from tests.builders.filesystems import make_filesystem
 from tests.builders.uki import make_uki
 from tests.builders.world import INITRD, Disk, World, bls, memtest, policy
 
 pytestmark = pytest.mark.tools
 ReadKey = Callable[[float | None], str | None]
-
-
-@pytest.fixture(scope="session")
-def superblock(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Return the beginning of a real ext4 file system: all that discovery looks at."""
-    return make_filesystem("ext4", tmp_path_factory.mktemp("disk")).read_bytes()[: 1 << 20]
 
 
 RESET = '[boot]\nentry = "*"\nwait = 0\ntimeout = 0\non_failure = "reset"\n'

@@ -196,12 +196,12 @@ def test_the_commands_of_the_manual(
     (tmp_path / "my.toml").write_text(manual.split("```toml\n")[1].split("```")[0])
     (tmp_path / "debian-uefi-ca.der").write_bytes(root.der)
     (tmp_path / "dbx.esl").write_bytes(signature_list("sha256", bytes(32)))
-    for name in ("vmlinuz", "debug.addon.efi"):
+    for name in ("vmlinuz", "debug.addon.efi", "kernel.efi"):
         (tmp_path / name).write_bytes(signed_pe(small_pe(), Signing(root)))
     (tmp_path / "initrd.img").write_bytes(b"test")
     monkeypatch.chdir(tmp_path)
     commands = [line.split()[1:] for line in manual.splitlines() if line.startswith("    bootshim ")]
-    assert [command[0] for command in commands] == ["verify"] * 4 + ["policy"] * 2
+    assert [command[0] for command in commands] == ["verify"] * 5 + ["policy"] * 2
     for command in commands:
         assert main(command) == 0, capsys.readouterr().out
 

@@ -31,7 +31,6 @@ from shim.system.recording_tpm import RecordingTpm
 from shim.system.tpm import LinuxTpm
 from shim.tpm import TRIES
 from tests.builders.debian import kernel
-from tests.builders.filesystems import make_filesystem
 from tests.builders.measured import BANKS, sections_of, systemd_measure
 from tests.builders.swtpm import TpmSocket
 from tests.builders.uki import make_uki
@@ -48,11 +47,6 @@ def chained(bank: str, *contents: bytes) -> str:
     for content in contents:
         value = hashlib.new(bank, value + hashlib.new(bank, content).digest()).digest()
     return value.hex()
-
-
-@pytest.fixture(scope="module")
-def superblock(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return make_filesystem("ext4", tmp_path_factory.mktemp("disk")).read_bytes()[: 1 << 20]
 
 
 def booted(superblock: bytes, tpm: RecordingTpm, config: str = CONFIG, log: bytes | None = None) -> World:
