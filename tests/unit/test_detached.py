@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 from collections.abc import Callable
 from functools import cache
@@ -94,6 +95,41 @@ def test_the_comment_of_minisign_is_trusted_only_with_its_signature(made: Callab
     assert "never over a hash" in judge([signer], {".minisig": b"\n".join(lines[:2]) + b"\n"}).reason
 
 
+INSIDE = "the signature could be a part of another file's: over its BLAKE2b-512, or over its signature with the comment"
+
+
+def test_the_hash_of_a_signed_file_is_no_signed_file(made: Callable[..., Signer]) -> None:
+    """Which of the two minisign signs is said in two letters that it does not sign; minisign itself takes both."""
+    signer = made("minisign")
+    lines = signer.sign(DATA).split(b"\n")
+    body, digest = binascii.a2b_base64(lines[1]), hashlib.blake2b(DATA).digest()
+    assert body[:2] == b"ED"
+    lines[1] = binascii.b2a_base64(b"Ed" + body[2:], newline=False)
+    relabelled = b"\n".join(lines)
+    assert signer.verifies(digest, relabelled)
+    assert judge([signer], {".minisig": relabelled}, digest).reason == f".minisig: {INSIDE}"
+    assert judge([signer], {".minisig": signer.sign(digest)}, digest).accepted
+    for size in (63, 65):
+        legacy = made("minisign legacy")
+        assert judge([legacy], {".minisig": legacy.sign(bytes(size))}, bytes(size)).accepted
+
+
+def test_the_signature_of_a_comment_is_none_of_signify(made: Callable[..., Signer]) -> None:
+    """It fits the bytes that it covers, a signature and the comment; signify itself takes it for a file of these."""
+    signer, signify = made("minisign"), made("signify")
+    lines = signer.sign(DATA).split(b"\n")
+    body = binascii.a2b_base64(lines[1])
+    inside = body[10:] + lines[2].removeprefix(b"trusted comment: ")
+    second = binascii.b2a_base64(b"Ed" + body[2:10] + binascii.a2b_base64(lines[3]), newline=False)
+    bare = lines[0] + b"\n" + second + b"\n"
+    (signify.folder / "public").write_bytes(signer.public)
+    assert signify.verifies(inside, bare)
+    (signify.folder / "public").write_bytes(signify.public)
+    assert judge([signer], {".minisig": bare}, inside).reason == f".minisig: {INSIDE}"
+    for text in (b"one line of text " * 5, b"x" * 100 + b"\n", b"x" * 63 + b"\x11x", b"x" * 63 + b"\x10x\0"):
+        assert judge([signify], {".sig": signify.sign(text)}, text).accepted
+
+
 def test_an_ssh_signature_for_another_purpose_is_refused(made: Callable[..., Signer]) -> None:
     signer = made("ssh ed25519")
     git = signer.sign(DATA, "git")
@@ -107,8 +143,6 @@ def test_an_ssh_signature_for_another_purpose_is_refused(made: Callable[..., Sig
 def test_weak_algorithms_are_refused(made: Callable[..., Signer]) -> None:
     signer = made("ssh rsa")
     signature = signer.sign(DATA)
-    import binascii
-
     body = binascii.a2b_base64(b"".join(signature.split(b"\n")[1:-2]))
     weak = body.replace(b"\0\0\0\x0crsa-sha2-512", b"\0\0\0\x0crsa-sha2-999")
     armored = b"-----BEGIN SSH SIGNATURE-----\n" + binascii.b2a_base64(weak) + b"-----END SSH SIGNATURE-----\n"
@@ -162,8 +196,6 @@ def test_allowed_signers_that_could_not_be_obeyed_are_refused(line: str, sentenc
 
 
 def test_every_cut_and_lie_is_a_typed_error(made: Callable[..., Signer]) -> None:
-    import binascii
-
     for tool in KINDS:
         signer = made(tool)
         parse = parse_ssh_signature if signer.kind == "ssh" else parse_minisign_signature
