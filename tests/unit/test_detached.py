@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import subprocess
 from collections.abc import Callable
 from functools import cache
 
@@ -146,7 +147,21 @@ def test_weak_algorithms_are_refused(made: Callable[..., Signer]) -> None:
     body = binascii.a2b_base64(b"".join(signature.split(b"\n")[1:-2]))
     weak = body.replace(b"\0\0\0\x0crsa-sha2-512", b"\0\0\0\x0crsa-sha2-999")
     armored = b"-----BEGIN SSH SIGNATURE-----\n" + binascii.b2a_base64(weak) + b"-----END SSH SIGNATURE-----\n"
-    assert "too weak or unknown" in judge([signer], {".sig": armored}).reason
+    reason = ".sig: signature algorithm is too weak or unknown (found=rsa-sha2-999)"
+    assert judge([signer], {".sig": armored}).reason == reason
+    short = body.replace(b"\0\0\0\x06sha512", b"\0\0\0\x06sha\xff\r1")
+    armored = b"-----BEGIN SSH SIGNATURE-----\n" + binascii.b2a_base64(short) + b"-----END SSH SIGNATURE-----\n"
+    reason = r".sig: an SSH signature over an unknown hash (found=sha\xff\r1)"
+    assert judge([signer], {".sig": armored}).reason == reason
+
+
+def test_a_stranger_is_named_as_ssh_keygen_does(made: Callable[..., Signer]) -> None:
+    signer, stranger = made("ssh ed25519"), made("ssh ecdsa")
+    told = subprocess.run(["ssh-keygen", "-l", "-f", stranger.folder / "secret.pub"], check=True, capture_output=True)
+    reason = judge([signer], {".sig": stranger.sign(DATA)}).reason
+    key = told.stdout.decode().split()[1]
+    assert reason == (".sig: signed by a key that is not among the allowed signers "
+                      f"(type=ecdsa-sha2-nistp384, key={key})")
 
 
 def test_a_threshold_counts_different_signers_of_any_kind(made: Callable[..., Signer]) -> None:
@@ -186,7 +201,9 @@ def test_what_makes_no_sense_is_refused(
 @pytest.mark.parametrize(("line", "sentence"), [
     ("me ssh-ed25519", "expected: principals"), ("me cert-authority ssh-ed25519 AAAA", "not known"),
     ('me valid-before="2030" ssh-ed25519 AAAA', "not known"), ("me ssh-ed25519 !!!!", "not base64"),
-    ("me ssh-dss AAAAB3NzaC1kc3MAAAAA x", "not known"), ("# nothing", "no allowed signer"),
+    ("me ssh-dss AAAAB3NzaC1kc3MAAAAA x", "not known"),
+    ("me ssh-rsa AAAAE2VjZHNhLXNoYTItbmlzdHA1MjE=", r"type that is not known \(.*found=ecdsa-sha2-nistp521"),
+    ("# nothing", "no allowed signer"),
 ])  # fmt: skip
 def test_allowed_signers_that_could_not_be_obeyed_are_refused(line: str, sentence: str) -> None:
     from shim.errors import FormatError
