@@ -80,7 +80,7 @@ def _check_claim(policy: Policy, claim: Claim, checker: SignatureChecker) -> tup
     """Return the chain from the signer to an anchor. Raises VerifyError or FormatError when there is none."""
     name, content = claim.content_digest()
     told, signer, carried = _signed_digest(claim, name, content, checker), claim.signer, claim.signed.certificates
-    problem = VerifyError("the signer's certificate is not there", serial=signer.name)
+    problem = VerifyError("the signer's certificate is neither carried nor an anchor", serial=signer.name)
     for certificate in _certificates_of(signer, (*carried, *policy.anchors)):
         try:
             chain = ChainBuilder(carried, policy.anchors, checker).build(certificate)
