@@ -344,3 +344,16 @@ def test_hostile_bytes_end_in_a_typed_error(gpg: Gpg) -> None:
     assert set(taken) <= set(hints)
     for cut in cuts(raw):
         assert not judge(ring, cut).accepted
+
+
+def test_a_number_has_the_length_that_it_says(gpg: Gpg) -> None:
+    """RFC 9580, 3.2: [00 02 01] is not formed correctly, it should be [00 01 01]."""
+    raw = unarmored(gpg.sign(DATA, "bert"), "SIGNATURE")
+    signature, = parse_signatures(raw)
+    at = len(raw) - len(signature.material)
+    bits = int.from_bytes(raw[at : at + 2], "big")
+    for lie in (bits - 1, bits + 1, (bits + 7) // 8 * 8 - 7, (bits + 7) // 8 * 8):
+        if lie != bits and (lie + 7) // 8 == (bits + 7) // 8:
+            reason = judge(gpg.export("bert"), raw[:at] + lie.to_bytes(2, "big") + raw[at + 2 :]).reason
+            assert reason.endswith(f"integer of another length than it says (at=0x{2 + (bits + 7) // 8:x}, "
+                                   f"expected={lie}, found={bits})")
