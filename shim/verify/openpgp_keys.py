@@ -156,9 +156,18 @@ def _is_over(start: int, seconds: int | None, when: int) -> bool:
 
 def _check_times(what: str, key: Key, own: Signature, made: int) -> None:
     if made < key.created:
-        raise VerifyError(f"the signature is older than the {what}", signature=made, key=key.created)
-    if _is_over(key.created, own.number(KEY_EXPIRES), made):
-        raise VerifyError(f"the {what} had expired when the signature was made", signature=made, key=key.created)
+        raise VerifyError(f"the signature is older than the {what}", signature=_date(made), key=_date(key.created))
+    seconds = own.number(KEY_EXPIRES)
+    if _is_over(key.created, seconds, made):
+        raise VerifyError(f"the {what} had expired when the signature was made", signature=_date(made),
+                          expired=_date(key.created + (seconds or 0)))
+
+
+def _date(seconds: int) -> str:
+    """Return a time as people read it, in UTC. Both counts have 32 bits at most."""
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _check_numbers(key: Key, signature: Signature, digest: bytes) -> None:
