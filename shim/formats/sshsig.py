@@ -188,6 +188,8 @@ def _unarmored(data: bytes) -> bytes:
     lines = data.replace(b"\r\n", b"\n").strip(b"\n").split(b"\n")
     if lines[0] != BEGIN or lines[-1] != END:
         raise FormatError("not an SSH signature: no armor")
+    if BEGIN in lines[1:]:
+        raise FormatError("more than one SSH signature in a file")
     return _decoded(b"".join(lines[1:-1]))
 
 

@@ -155,6 +155,11 @@ def test_weak_algorithms_are_refused(made: Callable[..., Signer]) -> None:
     assert judge([signer], {".sig": armored}).reason == reason
 
 
+def test_one_file_has_one_ssh_signature(made: Callable[..., Signer]) -> None:
+    signer = made("ssh ed25519")
+    assert judge([signer], {".sig": signer.sign(DATA) * 2}).reason == ".sig: more than one SSH signature in a file"
+
+
 def test_a_stranger_is_named_as_ssh_keygen_does(made: Callable[..., Signer]) -> None:
     signer, stranger = made("ssh ed25519"), made("ssh ecdsa")
     told = subprocess.run(["ssh-keygen", "-l", "-f", stranger.folder / "secret.pub"], check=True, capture_output=True)
