@@ -6,6 +6,7 @@ taken and which are refused stands here, by hand, so that writing them anew hide
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,15 @@ def written(kind: str) -> list[str]:
     ends = [at for other in KINDS if (at := rest.find(f"\n{other}\n{'=' * len(other)}\n")) >= 0]
     assert found, kind
     return (title + rest[: min(ends, default=len(rest))]).splitlines()
+
+
+def test_the_manual_says_which_kinds_bind_a_role() -> None:
+    """Where the table takes a file of another role, docs/policy.md says that the kind does not bind it."""
+    text = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
+    rows = [line.split("|") for line in text.split("## What a judgement binds")[1].split("\n- ")[0].splitlines()
+            if line.startswith("| `")]
+    told = {kind: row[4].split()[0].rstrip(":") for row in rows for kind in re.findall(r"`(\w+)`", row[1])}
+    assert told == {kind: "no" if "taken" in expected(kind)["another role"] else "yes" for kind in KINDS}
 
 
 def test_what_was_signed_for_another_role_is_refused_when_it_is_laid_out(tmp_path: Path) -> None:
