@@ -48,7 +48,8 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
             continue
         if key.key not in given:
             given.append(key.key)
-            yield piece.accepted(NAME, reason, signer=f"minisign key {key.key_id}", covered="all bytes")
+            yield piece.accepted(NAME, reason, signer=f"minisign key {key.key_id}", covered="all bytes",
+                                 keys=(key.key,))
     if not given:
         raise VerifyError("; ".join(problems) or "no signature of minisign beside it")
 

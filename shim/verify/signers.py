@@ -11,6 +11,7 @@ from shim.errors import FormatError, VerifyError
 from shim.formats.der import parse_octets, parse_oid
 from shim.formats.digests import digest_of
 from shim.formats.pkcs7 import CONTENT_TYPE, MESSAGE_DIGEST
+from shim.formats.spki import parse_public_key
 from shim.values import Value
 from shim.verify.chain import ChainBuilder, named_above
 from shim.verify.keys import SignatureChecker
@@ -125,5 +126,5 @@ def _accept(kind: str, piece: Piece, claim: Claim, chain: tuple[Certificate, ...
     signer, anchor = chain[0].subject_text, chain[-1].subject_text
     under = f"under {anchor}" if len(chain) > 1 else "which is an anchor itself"
     name, _ = claim.content_digest()
-    verdict = piece.accepted(kind, f"signed by {signer}, {under} ({name})", signer=signer, covered=claim.covered)
-    return verdict.replace(key=chain[0].spki)
+    return piece.accepted(kind, f"signed by {signer}, {under} ({name})", signer=signer, covered=claim.covered,
+                          keys=(parse_public_key(chain[0].spki),))

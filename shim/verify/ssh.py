@@ -50,7 +50,7 @@ def judge(piece: Piece, policy: Policy) -> tuple[Verdict, ...]:
     except (FormatError, VerifyError) as problem:
         raise VerifyError(f"{suffix}: {problem}") from problem
     text = f"{signer.principals} ({signature.key.type.decode('ascii')})"
-    return (piece.accepted(NAME, f"signed by {text}", signer=text, covered="all bytes"),)
+    return (piece.accepted(NAME, f"signed by {text}", signer=text, covered="all bytes", keys=(signature.key.key,)),)
 
 
 def _signer_of(signature: SshSignature, piece: Piece, policy: Policy) -> AllowedSigner:

@@ -93,7 +93,7 @@ OUTCOMES = {
         revoked          refused refused
         downgraded hash  refused refused
         truncated        refused refused refused
-        duplicated       refused refused
+        duplicated       refused refused refused
         another role     taken refused refused
         replayed         refused taken refused refused
     """,
@@ -173,7 +173,7 @@ def outcome(row: Row) -> str:
     if verdict.accepted:
         assert verdict.rule == row.kind
         return "taken"
-    assert verdict.rule in (row.kind, "dbx", "minimum_version", "sbat")
+    assert {row.kind, "dbx", "minimum_version", "sbat"} & set(verdict.rule.split(" or "))
     assert enforced.sentence == f"the {row.role.value} is not trusted: {verdict.reason} (file={verdict.name})"
     return "refused"
 

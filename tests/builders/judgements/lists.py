@@ -143,6 +143,9 @@ def _more_manifests(bench: Bench, lister: Lister) -> Iterator[Row]:
                       proof=lister.signed(mine.data + b"\n" + rows))
     yield bench.trial("duplicated", "one manifest, where two signers are needed", good, proof=mine,
                       rule={"threshold": 2})
+    beside = lister.signed(real_kernel())
+    yield bench.trial("duplicated", "who signed the manifest signed the kernel, too, where two signers are needed",
+                      beside, proof=mine, rule={"require": ["manifest", "minisign"], "threshold": 2})
     yield bench.trial("another role", "the initrd of the manifest in place of the kernel (a manifest has paths, no "
                       "roles)", File(an_initrd()), proof=mine, path=PATHS[Role.INITRD])
     yield bench.trial("another role", "the initrd of the manifest at the kernel's path", File(an_initrd()),
