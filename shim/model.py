@@ -9,7 +9,7 @@ from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from shim.formats.stub import ExtraKind
     from shim.ports import Blob
@@ -180,7 +180,8 @@ class Candidate(Value):
 class Verdict(Value):
     """One judgement on one piece: by which rule, signed by whom, covering what, and the sentence that says so.
 
-    `key` is the public key that signed, where the kind knows it: one key is one signer, by whatever kind.
+    `keys` are the public keys that signed, where the kind has any: `RsaKey`, `EcKey`, or the bytes of an Ed25519 key.
+    A key is one signer, by whatever kind.
     """
 
     role: Role
@@ -191,7 +192,7 @@ class Verdict(Value):
     signer: str | None = None
     covered: str | None = None
     sha256: bytes = b""
-    key: bytes = b""
+    keys: tuple[Hashable, ...] = ()
 
 
 class Verified(Value):

@@ -208,7 +208,7 @@ def volume_json(volume: Volume) -> dict[str, Any]:
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
     """Return one judgement as JSON values."""
     facts = {**verdict.as_dict(), "role": verdict.role.value, "sha256": verdict.sha256.hex()}
-    del facts["key"]  # only counts signers
+    del facts["keys"]  # only counts signers
     return facts
 
 

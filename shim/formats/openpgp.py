@@ -117,8 +117,9 @@ class Reader:
         """Take a multiprecision integer. Spec: RFC 9580, 3.2."""
         bits = self.number(2)
         found = self.number((bits + 7) // 8)
-        if found.bit_length() > bits:
-            raise FormatError(f"{self.what} has an integer with loose bits", at=self.at, expected=bits)
+        if found.bit_length() != bits:
+            raise FormatError(f"{self.what} has an integer of another length than it says", at=self.at, expected=bits,
+                              found=found.bit_length())
         return found
 
     def rest(self) -> bytes:

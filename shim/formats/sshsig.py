@@ -105,7 +105,7 @@ def parse_ssh_signature(data: bytes) -> SshSignature:
     algorithm, signature = inner.text(), inner.text()
     inner.end()
     if hash_name not in HASHES:
-        raise FormatError("an SSH signature over an unknown hash", found=hash_name)
+        raise FormatError("an SSH signature over an unknown hash", found=word(hash_name))
     return SshSignature(key=key, namespace=namespace, hash_name=HASHES[hash_name], algorithm=algorithm,
                         signature=signature)
 
@@ -125,10 +125,10 @@ def parse_ssh_key(blob: bytes) -> SshKey:
     elif kind in EC_CURVES:
         name, curve = EC_CURVES[kind]
         if reader.text() != name:
-            raise FormatError("the key's curve is not that of its type", type=kind)
+            raise FormatError("the key's curve is not that of its type", type=word(kind))
         key = parse_point(curve, reader.text())
     else:
-        raise FormatError("an SSH key of a type that is not known", found=kind[:64])
+        raise FormatError("an SSH key of a type that is not known", found=word(kind))
     reader.end()
     return SshKey(type=kind, blob=blob, key=key)
 
@@ -167,8 +167,13 @@ def _allowed_signer(line: str) -> AllowedSigner:
         namespaces = tuple(value[1:-1].split(","))
     key = parse_ssh_key(_decoded(rest[1].encode()))
     if key.type != rest[0].encode():
-        raise FormatError("the key is of another type than its line says", expected=rest[0], found=key.type)
+        raise FormatError("the key is of another type than its line says", expected=rest[0], found=word(key.type))
     return AllowedSigner(principals=principals, key=key, namespaces=namespaces)
+
+
+def word(raw: bytes) -> str:
+    """Return a name of the protocol as people know it, for a sentence; what is none has escapes in it."""
+    return raw[:64].decode("ascii", "backslashreplace")
 
 
 def _namespace(raw: bytes) -> str:
@@ -183,6 +188,8 @@ def _unarmored(data: bytes) -> bytes:
     lines = data.replace(b"\r\n", b"\n").strip(b"\n").split(b"\n")
     if lines[0] != BEGIN or lines[-1] != END:
         raise FormatError("not an SSH signature: no armor")
+    if BEGIN in lines[1:]:
+        raise FormatError("more than one SSH signature in a file")
     return _decoded(b"".join(lines[1:-1]))
 
 

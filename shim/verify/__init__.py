@@ -24,7 +24,7 @@ from shim.verify.sbat import check_sbat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from shim.formats.digests import NewHash
     from shim.model import Artifact, Candidate, Verdict, Volume
@@ -90,14 +90,14 @@ def _approvals(
 ) -> Iterator[Verdict]:
     """Give the verdict of every kind and signer that speaks for a piece; keep the reasons of those that do not.
 
-    A key that signed in several ways speaks once.
+    A key that signed in several ways speaks once: who stands behind an approval stands behind no other one.
     """
-    keys: set[bytes] = set()
+    keys: set[Hashable] = set()
     for name in required:
         try:
             for verdict in KINDS[name].judge(piece, policy):
-                if not verdict.key or verdict.key not in keys:
-                    keys.add(verdict.key)
+                if keys.isdisjoint(verdict.keys):
+                    keys.update(verdict.keys)
                     yield verdict
         except VerifyError as problem:
             problems.append(str(problem))
@@ -112,6 +112,7 @@ def _joined(piece: Piece, approvals: list[Verdict]) -> Verdict:
         "; ".join(approval.reason for approval in approvals),
         signer=", ".join(approval.signer or approval.rule for approval in approvals),
         covered="; ".join(dict.fromkeys(approval.covered or "" for approval in approvals)),
+        keys=tuple(key for approval in approvals for key in approval.keys),
     )
 
 

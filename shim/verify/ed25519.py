@@ -1,8 +1,8 @@
 """Ed25519 signatures, checking only. Spec: RFC 8032, 5.1.
 
 Nothing here is secret, so nothing has to take the same time. The equation without the cofactor is checked, by encoding
-the point and comparing the bytes, and keys of small order are refused: a signature that any checker refuses is refused
-here, too.
+the point and comparing the bytes, and keys of small order are refused: a signature that fits only with the cofactor is
+none here. A key of mixed order is taken: only its holder can make signatures that fit it, and a policy names it.
 """
 
 from __future__ import annotations

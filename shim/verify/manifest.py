@@ -36,9 +36,10 @@ def judge(piece: Piece, policy: Policy) -> tuple[Verdict, ...]:
             raise VerifyError("it is none of the manifest's command lines")
     else:
         _check_file(piece, manifest)
-    signer = proof.signer if proof else None
+    signer, keys = (proof.signer, proof.keys) if proof else (None, ())
     reason = f"it stands in the manifest, version {manifest.version}"
-    return (piece.accepted(NAME, f"{reason}, {signer}" if signer else reason, signer=signer, covered="all bytes"),)
+    sentence = f"{reason}, {signer}" if signer else reason
+    return (piece.accepted(NAME, sentence, signer=signer, covered="all bytes", keys=keys),)
 
 
 def read_manifest(piece: Piece, verdict: Verdict, policy: Policy) -> Proof:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NAME = "minisign"
 ROLES: tuple[Role, ...] = FILE_ROLES
 SUFFIXES: tuple[str, ...] = (".minisig", ".sig")
+BLAKE2B_SIZE = SIGNATURE_SIZE = 64
+COMMENT_SIZE_MAX = 1 << 14
 
 
 def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
@@ -46,7 +48,8 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
             continue
         if key.key not in given:
             given.append(key.key)
-            yield piece.accepted(NAME, reason, signer=f"minisign key {key.key_id}", covered="all bytes")
+            yield piece.accepted(NAME, reason, signer=f"minisign key {key.key_id}", covered="all bytes",
+                                 keys=(key.key,))
     if not given:
         raise VerifyError("; ".join(problems) or "no signature of minisign beside it")
 
@@ -68,11 +71,15 @@ def _check(piece: Piece, policy: Policy, data: bytes) -> tuple[MinisignKey, str]
 
 
 def _check_by(piece: Piece, key: MinisignKey, signature: MinisignSignature) -> str:
+    """Check a signature, return the sentence."""
     from shim.errors import printable
     from shim.formats.digests import new_blake2b
     from shim.verify.ed25519 import check_ed25519
 
     signed = piece.data
+    if not signature.hashed and _could_be_inside(piece, signature):
+        raise VerifyError("the signature could be a part of another file's: over its BLAKE2b-512, or over its "
+                          "signature with the comment")
     if signature.hashed:
         running = new_blake2b()
         running.update(memoryview(piece.data))
@@ -83,3 +90,19 @@ def _check_by(piece: Piece, key: MinisignKey, signature: MinisignSignature) -> s
     check_ed25519(key.key, (signature.signature, signature.comment), signature.comment_signature)
     comment = printable(signature.comment.decode("utf-8", "replace"), 120)
     return f"signed by the minisign key {key.key_id} ({comment})"
+
+
+def _could_be_inside(piece: Piece, signature: MinisignSignature) -> bool:
+    """Say whether a file is something that minisign signs on the way to signing another one.
+
+    Whether a signature is over a file or over its BLAKE2b-512 is said in two letters that nobody has signed, and the
+    comment's signature, over the file's and the comment, is one in signify's format. The last byte of a signature
+    is small, because its second half is a number below L (RFC 8032, 5.1.7), and a comment is one line.
+    """
+    size = len(piece.data)
+    if size == BLAKE2B_SIZE:
+        return True
+    if signature.comment is not None or not SIGNATURE_SIZE < size <= SIGNATURE_SIZE + COMMENT_SIZE_MAX:
+        return False
+    head, comment = bytes(piece.data[:SIGNATURE_SIZE]), bytes(piece.data[SIGNATURE_SIZE:])
+    return head[-1] <= 0x10 and b"\0" not in comment and b"\n" not in comment

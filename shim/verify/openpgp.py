@@ -130,10 +130,11 @@ def _issuer(signature: Signature) -> str:
 
 def _accept(piece: Piece, signer: Certificate, signature: Signature) -> Verdict:
     from shim.formats.openpgp_keys import fingerprint
+    from shim.verify.openpgp_keys import public_keys
 
     name = printable(signer.name, 128)
     key = fingerprint(signer.primary, piece.new_hash).hex().upper()
     return piece.accepted(
         NAME, f"signed by {name or 'a key without a name'}, key {key} ({signature.hash_name})",
-        signer=f"OpenPGP key {key}", covered="all bytes",
+        signer=f"OpenPGP key {key}", covered="all bytes", keys=public_keys(signer),
     )  # fmt: skip

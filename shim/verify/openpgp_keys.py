@@ -156,30 +156,64 @@ def _is_over(start: int, seconds: int | None, when: int) -> bool:
 
 def _check_times(what: str, key: Key, own: Signature, made: int) -> None:
     if made < key.created:
-        raise VerifyError(f"the signature is older than the {what}", signature=made, key=key.created)
-    if _is_over(key.created, own.number(KEY_EXPIRES), made):
-        raise VerifyError(f"the {what} had expired when the signature was made", signature=made, key=key.created)
+        raise VerifyError(f"the signature is older than the {what}", signature=_date(made), key=_date(key.created))
+    seconds = own.number(KEY_EXPIRES)
+    if _is_over(key.created, seconds, made):
+        raise VerifyError(f"the {what} had expired when the signature was made", signature=_date(made),
+                          expired=_date(key.created + (seconds or 0)))
+
+
+def _date(seconds: int) -> str:
+    """Return a time as people read it, in UTC. Both counts have 32 bits at most."""
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _check_numbers(key: Key, signature: Signature, digest: bytes) -> None:
     """Check the numbers of a signature by those of a key. Spec: RFC 9580, 5.2.3.1 and 5.5.5."""
-    numbers, told = Reader(key.material, "public key"), Reader(signature.material, "signature")
-    if key.algorithm in RSA:
-        rsa_key = RsaKey(modulus=numbers.mpi(), exponent=numbers.mpi())
-        size, number = (rsa_key.modulus.bit_length() + 7) // 8, told.mpi()
-        if number >= rsa_key.modulus:
+    public, told = public_key(key), Reader(signature.material, "signature")
+    if isinstance(public, RsaKey):
+        size, number = (public.modulus.bit_length() + 7) // 8, told.mpi()
+        if number >= public.modulus:
             raise VerifyError("RSA signature has a wrong size")
-        check_rsa(rsa_key, signature.hash_name, digest, number.to_bytes(size, "big"))
+        check_rsa(public, signature.hash_name, digest, number.to_bytes(size, "big"))
+    elif isinstance(public, EcKey):
+        check_ecdsa(public, signature.hash_name, digest, _encode_pair(told.mpi(), told.mpi()))
+    elif key.algorithm == EDDSA:
+        check_ed25519(public, (digest,), _octets(told.mpi()) + _octets(told.mpi()))
+    else:
+        check_ed25519(public, (digest,), told.take(64))
+    told.finish()
+
+
+def public_keys(certificate: Certificate) -> tuple[RsaKey | EcKey | bytes, ...]:
+    """Return the numbers of the primary key and of the subkeys, without those of unknown kinds."""
+    found = []
+    for key in (certificate.primary, *(bound.key for bound in certificate.subkeys)):
+        try:
+            found.append(public_key(key))
+        except (FormatError, VerifyError):
+            continue
+    return tuple(found)
+
+
+def public_key(key: Key) -> RsaKey | EcKey | bytes:
+    """Return the numbers of a key. Spec: RFC 9580, 5.5.5. Raises VerifyError or FormatError."""
+    numbers = Reader(key.material, "public key")
+    found: RsaKey | EcKey | bytes
+    if key.algorithm in RSA:
+        found = RsaKey(modulus=numbers.mpi(), exponent=numbers.mpi())
     elif key.algorithm == ECDSA:
-        check_ecdsa(_parse_point(numbers), signature.hash_name, digest, _encode_pair(told.mpi(), told.mpi()))
+        found = _parse_point(numbers)
     elif key.algorithm == EDDSA and key.version == 4:
-        check_ed25519(_parse_legacy_point(numbers), (digest,), _octets(told.mpi()) + _octets(told.mpi()))
+        found = _parse_legacy_point(numbers)
     elif key.algorithm == ED25519:
-        check_ed25519(numbers.take(32), (digest,), told.take(64))
+        found = numbers.take(32)
     else:
         raise VerifyError("public key is of an unknown kind", found=key.algorithm)
     numbers.finish()
-    told.finish()
+    return found
 
 
 def _parse_point(numbers: Reader) -> EcKey:

@@ -14,7 +14,7 @@ from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from shim.formats.digests import NewHash
     from shim.formats.manifest import Manifest
@@ -112,11 +112,14 @@ class Piece:
             raise VerifyError(f"no signed program: {self._image}") from self._image
         return self._image
 
-    def accepted(self, rule: str, reason: str, *, signer: str | None = None, covered: str | None = None) -> Verdict:
+    def accepted(
+        self, rule: str, reason: str, *, signer: str | None = None, covered: str | None = None,
+        keys: tuple[Hashable, ...] = (),
+    ) -> Verdict:  # fmt: skip
         """Return the verdict that lets the piece pass."""
         return Verdict(
             role=self.role, name=self.name, accepted=True, rule=rule, reason=reason, signer=signer, covered=covered,
-            sha256=self.sha256,
+            sha256=self.sha256, keys=keys,
         )  # fmt: skip
 
     def refused(self, rule: str, reason: str) -> Verdict:

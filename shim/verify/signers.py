@@ -11,6 +11,7 @@ from shim.errors import FormatError, VerifyError
 from shim.formats.der import parse_octets, parse_oid
 from shim.formats.digests import digest_of
 from shim.formats.pkcs7 import CONTENT_TYPE, MESSAGE_DIGEST
+from shim.formats.spki import parse_public_key
 from shim.values import Value
 from shim.verify.chain import ChainBuilder, named_above
 from shim.verify.keys import SignatureChecker
@@ -80,7 +81,7 @@ def _check_claim(policy: Policy, claim: Claim, checker: SignatureChecker) -> tup
     """Return the chain from the signer to an anchor. Raises VerifyError or FormatError when there is none."""
     name, content = claim.content_digest()
     told, signer, carried = _signed_digest(claim, name, content, checker), claim.signer, claim.signed.certificates
-    problem = VerifyError("the signer's certificate is not there", serial=signer.name)
+    problem = VerifyError("the signer's certificate is neither carried nor an anchor", serial=signer.name)
     for certificate in _certificates_of(signer, (*carried, *policy.anchors)):
         try:
             chain = ChainBuilder(carried, policy.anchors, checker).build(certificate)
@@ -125,5 +126,5 @@ def _accept(kind: str, piece: Piece, claim: Claim, chain: tuple[Certificate, ...
     signer, anchor = chain[0].subject_text, chain[-1].subject_text
     under = f"under {anchor}" if len(chain) > 1 else "which is an anchor itself"
     name, _ = claim.content_digest()
-    verdict = piece.accepted(kind, f"signed by {signer}, {under} ({name})", signer=signer, covered=claim.covered)
-    return verdict.replace(key=chain[0].spki)
+    return piece.accepted(kind, f"signed by {signer}, {under} ({name})", signer=signer, covered=claim.covered,
+                          keys=(parse_public_key(chain[0].spki),))

@@ -39,24 +39,29 @@ def judge(piece: Piece, policy: Policy) -> tuple[Verdict, ...]:
     """Give the verdict of the signer. Raises VerifyError when it is none of the policy's."""
     from shim.formats.sshsig import parse_ssh_signature
 
-    data = piece.beside.get(SUFFIXES[0])
+    suffix, = SUFFIXES
+    data = piece.beside.get(suffix)
     if data is None:
         raise VerifyError("no SSH signature beside it")
     try:
         signature = parse_ssh_signature(data)
-    except FormatError as problem:
-        raise VerifyError(str(problem)) from problem
-    signer = _signer_of(signature, policy)
-    _check(signature, piece)
+        signer = _signer_of(signature, piece, policy)
+        _check(signature, piece)
+    except (FormatError, VerifyError) as problem:
+        raise VerifyError(f"{suffix}: {problem}") from problem
     text = f"{signer.principals} ({signature.key.type.decode('ascii')})"
-    return (piece.accepted(NAME, f"signed by {text}", signer=text, covered="all bytes"),)
+    return (piece.accepted(NAME, f"signed by {text}", signer=text, covered="all bytes", keys=(signature.key.key,)),)
 
 
-def _signer_of(signature: SshSignature, policy: Policy) -> AllowedSigner:
+def _signer_of(signature: SshSignature, piece: Piece, policy: Policy) -> AllowedSigner:
     """Return the allowed signer with the signature's key and namespace."""
+    from shim.formats.sshsig import word
+
     known = [signer for signer in policy.keys.get(NAME, ()) if signer.key.blob == signature.key.blob]
     if not known:
-        raise VerifyError("signed by a key that is not among the allowed signers")
+        print_ = _fingerprint(signature.key.blob, piece.new_hash)
+        raise VerifyError("signed by a key that is not among the allowed signers", type=word(signature.key.type),
+                          key=print_)
     for signer in known:
         if signature.namespace in (signer.namespaces or (NAMESPACE,)):
             found: AllowedSigner = signer
@@ -65,12 +70,22 @@ def _signer_of(signature: SshSignature, policy: Policy) -> AllowedSigner:
     raise VerifyError("signed for another namespace", expected=allowed, found=signature.namespace)
 
 
+def _fingerprint(blob: bytes, new_hash: NewHash) -> str:
+    """Return the fingerprint of a key as `ssh-keygen -l` shows it."""
+    from binascii import b2a_base64
+
+    from shim.formats.digests import SHA256, digest_of
+
+    return f"SHA256:{b2a_base64(digest_of(SHA256, blob, new_hash), newline=False).decode().rstrip('=')}"
+
+
 def _check(signature: SshSignature, piece: Piece) -> None:
     from shim.formats.digests import digest_of
+    from shim.formats.sshsig import word
 
     check = CHECKS.get(signature.algorithm)
     if check is None:
-        raise VerifyError("signature algorithm is too weak or unknown", found=signature.algorithm[:64])
+        raise VerifyError("signature algorithm is too weak or unknown", found=word(signature.algorithm))
     message = signature.message(digest_of(signature.hash_name, piece.data, piece.new_hash))
     check(signature, message, piece.new_hash)
 

@@ -12,7 +12,7 @@ from shim.model import Role
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
     from shim.model import Verdict
     from shim.verify.piece import Piece
@@ -56,7 +56,7 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
         raise VerifyError("no one has signed all of its root hashes")
 
 
-def _signers(piece: Piece, policy: Policy, name: str, root_hash: str) -> Iterator[tuple[bytes, Verdict]]:
+def _signers(piece: Piece, policy: Policy, name: str, root_hash: str) -> Iterator[tuple[tuple[Hashable, ...], Verdict]]:
     """Yield those who signed a root hash, by their keys. Raises VerifyError when there is none."""
     from shim.verify.signers import judge_claims
 
@@ -65,7 +65,7 @@ def _signers(piece: Piece, policy: Policy, name: str, root_hash: str) -> Iterato
     if not claims and not problems:
         raise VerifyError(f"no disk has a signature of its {name}", found=root_hash)
     for verdict in judge_claims(NAME, piece, policy, claims, problems):
-        yield verdict.key, verdict
+        yield verdict.keys, verdict
 
 
 def _claims(piece: Piece, root_hash: str, problems: list[str]) -> Iterator[Claim]:

@@ -78,6 +78,7 @@ def identity(
     critical: str | None = None,
     digest: str = "sha256",
     years: tuple[int, int] = (2020, 2040),
+    serial: int | None = None,
 ) -> Identity:
     """Issue a certificate, self-signed without an issuer. `ca` None leaves the basic constraints out.
 
@@ -88,7 +89,7 @@ def identity(
         .subject_name(name(subject))
         .issuer_name(issuer.certificate.subject if issuer else name(subject))
         .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(datetime.datetime(years[0], 1, 1))
         .not_valid_after(datetime.datetime(years[1], 1, 1))
     )

@@ -242,7 +242,7 @@ def test_what_the_kernels_own_tool_signs(kind: str, root: Identity, tmp_path: Pa
         assert done.returncode == 0, done.stderr
         data = (tmp_path / "signed").read_bytes()
         assert judge(data, signer).reason == f"signed by Signer, which is an anchor itself (SHA-{digest[3:]})"
-        assert "the signer's certificate is not there" in refusal(data, root)
+        assert "the signer's certificate is neither carried nor an anchor" in refusal(data, root)
         assert "does not fit" in refusal(b"!" + data[1:], signer)
 
 

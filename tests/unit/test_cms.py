@@ -115,7 +115,8 @@ def test_the_wrong_authority(root: Identity, leaf: Identity, stranger: Identity)
     impostor = identity("Leaf", key("p256", 8), identity("Root", key("p256", 7), ca=True))
     assert "ECDSA signature does not fit" in refuses(cms(FILE, By(impostor)), root)
     missing = cms(FILE, By(leaf), certificates=False)
-    assert refuses(missing, root).startswith("its .p7s: the signer's certificate is not there (serial=0x")
+    reason = "its .p7s: the signer's certificate is neither carried nor an anchor (serial=0x"
+    assert refuses(missing, root).startswith(reason)
 
 
 def test_an_intermediate(root: Identity) -> None:
@@ -246,7 +247,7 @@ def test_signed_attributes_are_no_file(root: Identity, leaf: Identity) -> None:
 
 
 def test_signers_named_by_key(root: Identity, leaf: Identity) -> None:
-    assert "the signer's certificate is not there (serial=0102)" in refuses(
+    assert "the signer's certificate is neither carried nor an anchor (serial=0102)" in refuses(
         cms(FILE, By(leaf, key_id=b"\1\2")), root
     )
     assert "unknown version" in refuses(cms(FILE, By(leaf, version=2)), root)
@@ -340,7 +341,7 @@ def test_openssl_with_a_weak_hash_function_content_or_no_certificate(
     assert refuses(weak, root) == "its .p7s: hash function is too weak or unknown (found=SHA-1)"
     assert "not detached" in refuses(openssl_cms(tmp_path, FILE, leaf, more=["-nodetach"]), root)
     bare = openssl_cms(tmp_path, FILE, leaf, more=["-nocerts"])
-    assert "the signer's certificate is not there" in refuses(bare, root)
+    assert "the signer's certificate is neither carried nor an anchor" in refuses(bare, root)
     assert accepts(bare, leaf) == "signed by Leaf, which is an anchor itself (SHA-256)"
     both = openssl_cms(tmp_path, FILE, leaf, rsa_leaf)
     assert judge(both, root, threshold=2).accepted

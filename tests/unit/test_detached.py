@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
+import subprocess
 from collections.abc import Callable
 from functools import cache
 
@@ -94,6 +96,41 @@ def test_the_comment_of_minisign_is_trusted_only_with_its_signature(made: Callab
     assert "never over a hash" in judge([signer], {".minisig": b"\n".join(lines[:2]) + b"\n"}).reason
 
 
+INSIDE = "the signature could be a part of another file's: over its BLAKE2b-512, or over its signature with the comment"
+
+
+def test_the_hash_of_a_signed_file_is_no_signed_file(made: Callable[..., Signer]) -> None:
+    """Which of the two minisign signs is said in two letters that it does not sign; minisign itself takes both."""
+    signer = made("minisign")
+    lines = signer.sign(DATA).split(b"\n")
+    body, digest = binascii.a2b_base64(lines[1]), hashlib.blake2b(DATA).digest()
+    assert body[:2] == b"ED"
+    lines[1] = binascii.b2a_base64(b"Ed" + body[2:], newline=False)
+    relabelled = b"\n".join(lines)
+    assert signer.verifies(digest, relabelled)
+    assert judge([signer], {".minisig": relabelled}, digest).reason == f".minisig: {INSIDE}"
+    assert judge([signer], {".minisig": signer.sign(digest)}, digest).accepted
+    for size in (63, 65):
+        legacy = made("minisign legacy")
+        assert judge([legacy], {".minisig": legacy.sign(bytes(size))}, bytes(size)).accepted
+
+
+def test_the_signature_of_a_comment_is_none_of_signify(made: Callable[..., Signer]) -> None:
+    """It fits the bytes that it covers, a signature and the comment; signify itself takes it for a file of these."""
+    signer, signify = made("minisign"), made("signify")
+    lines = signer.sign(DATA).split(b"\n")
+    body = binascii.a2b_base64(lines[1])
+    inside = body[10:] + lines[2].removeprefix(b"trusted comment: ")
+    second = binascii.b2a_base64(b"Ed" + body[2:10] + binascii.a2b_base64(lines[3]), newline=False)
+    bare = lines[0] + b"\n" + second + b"\n"
+    (signify.folder / "public").write_bytes(signer.public)
+    assert signify.verifies(inside, bare)
+    (signify.folder / "public").write_bytes(signify.public)
+    assert judge([signer], {".minisig": bare}, inside).reason == f".minisig: {INSIDE}"
+    for text in (b"one line of text " * 5, b"x" * 100 + b"\n", b"x" * 63 + b"\x11x", b"x" * 63 + b"\x10x\0"):
+        assert judge([signify], {".sig": signify.sign(text)}, text).accepted
+
+
 def test_an_ssh_signature_for_another_purpose_is_refused(made: Callable[..., Signer]) -> None:
     signer = made("ssh ed25519")
     git = signer.sign(DATA, "git")
@@ -107,12 +144,29 @@ def test_an_ssh_signature_for_another_purpose_is_refused(made: Callable[..., Sig
 def test_weak_algorithms_are_refused(made: Callable[..., Signer]) -> None:
     signer = made("ssh rsa")
     signature = signer.sign(DATA)
-    import binascii
-
     body = binascii.a2b_base64(b"".join(signature.split(b"\n")[1:-2]))
     weak = body.replace(b"\0\0\0\x0crsa-sha2-512", b"\0\0\0\x0crsa-sha2-999")
     armored = b"-----BEGIN SSH SIGNATURE-----\n" + binascii.b2a_base64(weak) + b"-----END SSH SIGNATURE-----\n"
-    assert "too weak or unknown" in judge([signer], {".sig": armored}).reason
+    reason = ".sig: signature algorithm is too weak or unknown (found=rsa-sha2-999)"
+    assert judge([signer], {".sig": armored}).reason == reason
+    short = body.replace(b"\0\0\0\x06sha512", b"\0\0\0\x06sha\xff\r1")
+    armored = b"-----BEGIN SSH SIGNATURE-----\n" + binascii.b2a_base64(short) + b"-----END SSH SIGNATURE-----\n"
+    reason = r".sig: an SSH signature over an unknown hash (found=sha\xff\r1)"
+    assert judge([signer], {".sig": armored}).reason == reason
+
+
+def test_one_file_has_one_ssh_signature(made: Callable[..., Signer]) -> None:
+    signer = made("ssh ed25519")
+    assert judge([signer], {".sig": signer.sign(DATA) * 2}).reason == ".sig: more than one SSH signature in a file"
+
+
+def test_a_stranger_is_named_as_ssh_keygen_does(made: Callable[..., Signer]) -> None:
+    signer, stranger = made("ssh ed25519"), made("ssh ecdsa")
+    told = subprocess.run(["ssh-keygen", "-l", "-f", stranger.folder / "secret.pub"], check=True, capture_output=True)
+    reason = judge([signer], {".sig": stranger.sign(DATA)}).reason
+    key = told.stdout.decode().split()[1]
+    assert reason == (".sig: signed by a key that is not among the allowed signers "
+                      f"(type=ecdsa-sha2-nistp384, key={key})")
 
 
 def test_a_threshold_counts_different_signers_of_any_kind(made: Callable[..., Signer]) -> None:
@@ -152,7 +206,9 @@ def test_what_makes_no_sense_is_refused(
 @pytest.mark.parametrize(("line", "sentence"), [
     ("me ssh-ed25519", "expected: principals"), ("me cert-authority ssh-ed25519 AAAA", "not known"),
     ('me valid-before="2030" ssh-ed25519 AAAA', "not known"), ("me ssh-ed25519 !!!!", "not base64"),
-    ("me ssh-dss AAAAB3NzaC1kc3MAAAAA x", "not known"), ("# nothing", "no allowed signer"),
+    ("me ssh-dss AAAAB3NzaC1kc3MAAAAA x", "not known"),
+    ("me ssh-rsa AAAAE2VjZHNhLXNoYTItbmlzdHA1MjE=", r"type that is not known \(.*found=ecdsa-sha2-nistp521"),
+    ("# nothing", "no allowed signer"),
 ])  # fmt: skip
 def test_allowed_signers_that_could_not_be_obeyed_are_refused(line: str, sentence: str) -> None:
     from shim.errors import FormatError
@@ -162,8 +218,6 @@ def test_allowed_signers_that_could_not_be_obeyed_are_refused(line: str, sentenc
 
 
 def test_every_cut_and_lie_is_a_typed_error(made: Callable[..., Signer]) -> None:
-    import binascii
-
     for tool in KINDS:
         signer = made(tool)
         parse = parse_ssh_signature if signer.kind == "ssh" else parse_minisign_signature

@@ -99,7 +99,9 @@ def test_times_are_those_that_the_signature_gives_itself(gpg: Gpg) -> None:
     late = gpg.sign(DATA, "anna", when=THEN + 11 * DAY)
     assert judge(gpg.export("anna"), late).accepted
     early = gpg.sign(DATA, "anna", when=THEN - DAY, words=("--ignore-time-conflict", "--ignore-valid-from"))
-    assert "older than the key" in judge(gpg.export("anna"), early).reason
+    assert judge(gpg.export("anna"), early).reason == (
+        ".asc, signature 1: the signature is older than the key (signature=2020-09-12T12:26:40Z, "
+        "key=2020-09-13T12:26:40Z)")
 
 
 def test_subkeys(gpg: Gpg) -> None:
@@ -344,3 +346,16 @@ def test_hostile_bytes_end_in_a_typed_error(gpg: Gpg) -> None:
     assert set(taken) <= set(hints)
     for cut in cuts(raw):
         assert not judge(ring, cut).accepted
+
+
+def test_a_number_has_the_length_that_it_says(gpg: Gpg) -> None:
+    """RFC 9580, 3.2: [00 02 01] is not formed correctly, it should be [00 01 01]."""
+    raw = unarmored(gpg.sign(DATA, "bert"), "SIGNATURE")
+    signature, = parse_signatures(raw)
+    at = len(raw) - len(signature.material)
+    bits = int.from_bytes(raw[at : at + 2], "big")
+    for lie in (bits - 1, bits + 1, (bits + 7) // 8 * 8 - 7, (bits + 7) // 8 * 8):
+        if lie != bits and (lie + 7) // 8 == (bits + 7) // 8:
+            reason = judge(gpg.export("bert"), raw[:at] + lie.to_bytes(2, "big") + raw[at + 2 :]).reason
+            assert reason.endswith(f"integer of another length than it says (at=0x{2 + (bits + 7) // 8:x}, "
+                                   f"expected={lie}, found={bits})")

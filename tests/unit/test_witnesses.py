@@ -8,7 +8,6 @@ for a PE checksum), virt-firmware of PyPI (image digests; its certificates are u
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,23 +25,12 @@ from shim.formats.siglist import parse_signature_database
 from shim.model import Role
 from shim.verify.piece import Image
 from tests.builders.debian import kernel, package
+from tests.builders.pe_tools import osslsigncode, run, sbsigntool, sign_with
 from tests.builders.signing import Identity, Signing, identity, key, key_pem, signature_list, signed_pe, small_pe
 from tests.unit.judging import accepts, judge, policy, reason_against
 
 pytestmark = pytest.mark.tools
 CERTIFICATES = Path(virt.firmware.__file__).parent / "certs"
-
-
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=60)
-
-
-def sbsigntool(tool: str) -> Path:
-    return package("sbsigntool", suite="trixie") / "usr/bin" / tool
-
-
-def osslsigncode() -> Path:
-    return package("osslsigncode", suite="trixie") / "usr/bin/osslsigncode"
 
 
 def sbverify_accepts(file: Path, anchor: Path) -> bool:
@@ -264,29 +252,3 @@ def make_uki(signer: Identity, directory: Path) -> Path:
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     return directory / "uki.efi"
-
-
-def sign_with(
-    tool: str, pe: bytes, signer: Identity, carried: list[Identity], directory: Path, *options: str
-) -> Path:
-    """Sign a file with a real tool; return the signed file."""
-    source, target = directory / "unsigned", directory / "signed"
-    source.write_bytes(pe)
-    (directory / "key").write_bytes(key_pem(signer.private))
-    (directory / "certificate").write_bytes(signer.pem)
-    (directory / "all").write_bytes(signer.pem + b"".join(one.pem for one in carried))
-    (directory / "more").write_bytes(b"".join(one.pem for one in carried) or signer.pem)
-    commands: dict[str, list[str | Path]] = {
-        "osslsigncode": [
-            osslsigncode(), "sign", "-certs", directory / "all", "-key", directory / "key", *options,
-            "-in", source, "-out", target,
-        ],
-        "sbsign": [
-            sbsigntool("sbsign"), "--key", directory / "key", "--cert", directory / "certificate",
-            "--addcert", directory / "more", "--output", target, source,
-        ],
-    }  # fmt: skip
-    target.unlink(missing_ok=True)
-    done = run(*commands[tool])
-    assert done.returncode == 0, done.stdout + done.stderr
-    return target
