@@ -45,11 +45,17 @@ def judge(piece: Piece, policy: Policy) -> tuple[Verdict, ...]:
 def read_manifest(piece: Piece, verdict: Verdict, policy: Policy) -> Proof:
     """Return what a manifest says once it is trusted. `piece` is the manifest itself."""
     from shim.formats.manifest import parse_manifest
+    from shim.verify.openpgp import is_cleartext
 
     if not verdict.accepted:
         return Proof(problem=f"the manifest is not trusted: {verdict.reason}")
     try:
-        manifest = parse_manifest(bytes(piece.data))
+        data = bytes(piece.data)
+        if is_cleartext(data):
+            from shim.formats.openpgp_armor import parse_cleartext
+
+            data = parse_cleartext(data).text
+        manifest = parse_manifest(data)
     except FormatError as problem:
         return Proof(problem=f"the manifest cannot be used: {problem}")
     if policy.manifest_problem is not None:

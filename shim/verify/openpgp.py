@@ -1,19 +1,22 @@
-"""The kind "openpgp": a detached OpenPGP signature beside the file, by a key of the policy. Spec: RFC 9580, 5.2."""
+"""The kind "openpgp": an OpenPGP signature by a key of the policy. Spec: RFC 9580, 5.2, 7.
+
+It lies beside the file, or, for a manifest, in it: a cleartext signed message.
+"""
 
 from __future__ import annotations
 
 from shim.errors import ConfigError, FormatError, VerifyError, printable
+from shim.model import Role
 from shim.verify.piece import FILE_ROLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from shim.formats.digests import NewHash
     from shim.formats.openpgp import Signature
     from shim.formats.openpgp_keys import Certificate
     from shim.formats.record import Buffer
-    from shim.model import Role, Verdict
+    from shim.model import Verdict
     from shim.verify.openpgp_keys import Checker
     from shim.verify.piece import Piece
     from shim.verify.policy import Policy
@@ -24,6 +27,12 @@ SUFFIXES: tuple[str, ...] = (".asc", ".sig", ".gpg")
 OF_BYTES, OF_TEXT = 0x00, 0x01
 KINDS = {OF_BYTES: "bytes", OF_TEXT: "text"}
 SIGNATURES_MAX = 16
+SIGNED_MESSAGE = b"-----BEGIN PGP SIGNED MESSAGE-----"
+
+
+def is_cleartext(data: Buffer) -> bool:
+    """Say whether a file is a cleartext signed message: its content is the text inside."""
+    return bytes(data[: len(SIGNED_MESSAGE)]) == SIGNED_MESSAGE
 
 
 def parse_pins(values: tuple[str, ...], key: str) -> tuple[bytes, ...]:
@@ -40,53 +49,47 @@ def parse_keys(data: bytes) -> tuple[Certificate, ...]:
 
 def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
     """Give a verdict for each certificate of the policy that signed the file. Raises VerifyError when none did."""
-    from shim.formats.openpgp import parse_signatures
     from shim.verify.openpgp_keys import Checker
 
     problems: list[str] = []
     given: list[bytes] = []
     keys, checker = _merged(policy.keys.get(NAME, ())), Checker(piece.new_hash)
-    for suffix in SUFFIXES:
-        if suffix not in piece.beside:
-            continue
+    for place, signature, kind, covered in _signatures(piece, problems):
         try:
-            signatures = parse_signatures(piece.beside[suffix])
-        except FormatError as problem:
-            problems.append(f"{suffix}: {problem}")
+            signer = _check(signature, kind, (covered,), keys, checker)
+        except (FormatError, VerifyError) as problem:
+            problems.append(f"{place}: {problem}")
             continue
-        for number, signature in enumerate(signatures[:SIGNATURES_MAX], 1):
-            try:
-                signer = _check(signature, OF_BYTES, (piece.data,), keys, checker)
-            except (FormatError, VerifyError) as problem:
-                problems.append(f"{suffix}, signature {number}: {problem}")
-                continue
-            if signer.primary.body not in given:
-                given.append(signer.primary.body)
-                yield _accept(piece, signer, signature)
+        if signer.primary.body not in given:
+            given.append(signer.primary.body)
+            yield _accept(piece, signer, signature, "its text" if kind == OF_TEXT else "all bytes")
     if not given:
         raise VerifyError("; ".join(problems) or "no signature of OpenPGP beside it")
 
 
-def check_cleartext(data: bytes, keys: Sequence[Certificate], new_hash: NewHash) -> bytes:
-    """Return the text of a cleartext signed message, as it was signed, with plain line ends.
-
-    Spec: RFC 9580, 7. Raises VerifyError, or FormatError for one that is malformed.
-    """
+def _signatures(piece: Piece, problems: list[str]) -> Iterator[tuple[str, Signature, int, Buffer]]:
+    """Yield the first signatures of each file beside a piece, and of a cleartext signed manifest, with their places,
+    their types, and what they cover; tell of the files that cannot be read."""
     from shim.formats.openpgp import parse_signatures
-    from shim.formats.openpgp_armor import parse_cleartext
-    from shim.verify.openpgp_keys import Checker
 
-    cleartext = parse_cleartext(data)
-    merged, checker = _merged(keys), Checker(new_hash)
-    problems: list[str] = []
-    for signature in parse_signatures(cleartext.signatures)[:SIGNATURES_MAX]:
+    held: list[tuple[str, bytes, int, Buffer]] = [
+        (suffix, piece.beside[suffix], OF_BYTES, piece.data) for suffix in SUFFIXES if suffix in piece.beside]
+    if piece.role is Role.MANIFEST and is_cleartext(piece.data):
+        from shim.formats.openpgp_armor import parse_cleartext
+
         try:
-            _check(signature, OF_TEXT, (cleartext.signed,), merged, checker)
-        except (FormatError, VerifyError) as problem:
+            message = parse_cleartext(bytes(piece.data))
+            held.append(("in it", message.signatures, OF_TEXT, message.signed))
+        except FormatError as problem:
             problems.append(str(problem))
+    for place, data, kind, covered in held:
+        try:
+            signatures = parse_signatures(data)
+        except FormatError as problem:
+            problems.append(f"{place}: {problem}")
             continue
-        return cleartext.text
-    raise VerifyError("; ".join(problems))
+        for number, signature in enumerate(signatures[:SIGNATURES_MAX], 1):
+            yield f"{place}, signature {number}", signature, kind, covered
 
 
 def _merged(keys: Iterable[Certificate]) -> tuple[Certificate, ...]:
@@ -128,7 +131,7 @@ def _issuer(signature: Signature) -> str:
     return names[0].hex().upper() if names else "not named"
 
 
-def _accept(piece: Piece, signer: Certificate, signature: Signature) -> Verdict:
+def _accept(piece: Piece, signer: Certificate, signature: Signature, covered: str) -> Verdict:
     from shim.formats.openpgp_keys import fingerprint
     from shim.verify.openpgp_keys import public_keys
 
@@ -136,5 +139,5 @@ def _accept(piece: Piece, signer: Certificate, signature: Signature) -> Verdict:
     key = fingerprint(signer.primary, piece.new_hash).hex().upper()
     return piece.accepted(
         NAME, f"signed by {name or 'a key without a name'}, key {key} ({signature.hash_name})",
-        signer=f"OpenPGP key {key}", covered="all bytes", keys=public_keys(signer),
+        signer=f"OpenPGP key {key}", covered=covered, keys=public_keys(signer),
     )  # fmt: skip

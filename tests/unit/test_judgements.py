@@ -133,18 +133,6 @@ OUTCOMES = {
         another role     taken refused refused
         replayed         refused taken refused refused
     """,
-    "unsigned": """
-        good             taken
-        tampered         taken
-        wrong key        absent
-        expired          absent
-        revoked          refused refused
-        downgraded hash  absent
-        truncated        taken
-        duplicated       no-policy
-        another role     taken no-policy
-        replayed         taken refused
-    """,
     "verity": """
         good             taken
         tampered         refused refused refused
@@ -156,6 +144,18 @@ OUTCOMES = {
         duplicated       taken refused refused
         another role     taken no-policy
         replayed         taken refused refused
+    """,
+    "unsigned": """
+        good             taken
+        tampered         taken
+        wrong key        absent
+        expired          absent
+        revoked          refused refused
+        downgraded hash  absent
+        truncated        taken
+        duplicated       no-policy
+        another role     taken no-policy
+        replayed         taken refused
     """,
 }
 

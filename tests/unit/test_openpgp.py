@@ -12,14 +12,16 @@ from collections.abc import Iterator
 import pytest
 
 from shim.errors import FormatError, VerifyError
+from shim.formats.manifest import Manifest, ManifestFile, build_manifest
 from shim.formats.openpgp import EMBEDDED, parse_key, parse_packets, parse_signatures
 from shim.formats.openpgp_armor import crc24, parse_cleartext, unarmored
 from shim.formats.openpgp_keys import fingerprint, parse_certificates
 from shim.model import Role, Verdict
 from shim.verify import judge_piece
-from shim.verify.openpgp import check_cleartext
+from shim.verify.manifest import read_manifest
 from shim.verify.openpgp_keys import Checker
 from shim.verify.piece import Piece
+from shim.verify.policy import Policy
 from shim.verify.policy_file import parse_policy
 from tests.builders.openpgp import DAY, THEN, Gpg, packet
 from tests.unit.hostile import bounded, cuts, survives
@@ -177,19 +179,43 @@ def test_what_is_critical_and_not_understood_is_refused(gpg: Gpg) -> None:
     assert judge(ring, gpg.sign(DATA, "anna", words=("--sig-notation", "key@example.org=value"))).accepted
 
 
-def test_cleartext(gpg: Gpg) -> None:
-    signed = gpg.sign(TEXT, "anna", action="--clearsign")
-    keys = parse_certificates(gpg.export("anna"))
-    expected = TEXT.replace(b"line  \n", b"line\n")
-    assert check_cleartext(signed, keys, hashlib.sha256) == expected
-    assert check_cleartext(signed.replace(b"\n", b"\r\n"), keys, hashlib.sha256) == expected
-    with pytest.raises(VerifyError, match="not what was signed"):
-        check_cleartext(signed.replace(b"last", b"lost"), keys, hashlib.sha256)
-    for odd in (b"x\n" + signed, signed + b"x", signed.replace(b"Hash:", b"Comment:"), TEXT):
-        with pytest.raises(FormatError):
-            check_cleartext(odd, keys, hashlib.sha256)
+def judge_cleartext(ring: bytes, message: bytes, role: Role = Role.MANIFEST) -> Verdict:
+    path = {"path": "/manifest.toml"} if role is Role.MANIFEST else {}
+    table = {"keys": {"openpgp": ["ring"]}, role.value: {"require": ["openpgp"], **path}}
+    digest = hashlib.sha256(message).digest()
+    piece = Piece(role, "manifest", message, digest, hashlib.sha256)
+    return judge_piece(piece, parse_policy(table, {"ring": ring}.__getitem__))
+
+
+def test_a_manifest_may_be_a_cleartext_signed_message(gpg: Gpg) -> None:
+    signed, ring = gpg.sign(TEXT, "anna", action="--clearsign"), gpg.export("anna")
+    assert parse_cleartext(signed).text == TEXT.replace(b"line  \n", b"line\n")
+    for message in (signed, signed.replace(b"\n", b"\r\n")):
+        verdict = judge_cleartext(ring, message)
+        assert (verdict.accepted, verdict.covered) == (True, "its text"), verdict.reason
+    assert "not what was signed" in judge_cleartext(ring, signed.replace(b"last", b"lost")).reason
+    assert "a key that the policy does not have" in judge_cleartext(gpg.export("bert"), signed).reason
+    for odd in (signed + b"x", signed.replace(b"Hash:", b"Comment:")):
+        assert "cleartext has" in judge_cleartext(ring, odd).reason
+    for odd in (b"x\n" + signed, TEXT):
+        assert judge_cleartext(ring, odd).reason == "no signature of OpenPGP beside it"
     for cut in cuts(signed[:-1]):
         survives(parse_cleartext, cut)
+
+
+def test_no_other_file_is_taken_for_a_signature_inside_it(gpg: Gpg) -> None:
+    """The kernel would get the armor, too."""
+    signed = gpg.sign(TEXT, "anna", action="--clearsign")
+    assert judge_cleartext(gpg.export("anna"), signed, Role.INITRD).reason == "no signature of OpenPGP beside it"
+
+
+def test_what_a_cleartext_signed_manifest_lists_is_its_text(gpg: Gpg) -> None:
+    listed = build_manifest(Manifest(version=3, files=(ManifestFile(name="/x", size=1, sha256=bytes(32)),))).encode()
+    signed, ring = gpg.sign(listed, "anna", action="--clearsign"), gpg.export("anna")
+    piece = Piece(Role.MANIFEST, "manifest", signed, b"", hashlib.sha256)
+    proof = read_manifest(piece, judge_cleartext(ring, signed), Policy(rules={}))
+    assert proof.manifest is not None
+    assert (proof.manifest.version, proof.manifest.find("/x") is not None) == (3, True)
 
 
 V6_KEY = b"""-----BEGIN PGP PUBLIC KEY BLOCK-----
@@ -227,11 +253,10 @@ def test_version_6(gpg: Gpg) -> None:
     key, = parse_certificates(V6_KEY)
     name = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9"
     assert fingerprint(key.primary, hashlib.sha256).hex().upper() == name
-    assert b"- vegetables\n" in check_cleartext(V6_TEXT, [key], hashlib.sha256)
-    with pytest.raises(VerifyError, match="not what was signed"):
-        check_cleartext(V6_TEXT.replace(b"tofu", b"toffee"), [key], hashlib.sha256)
-    with pytest.raises(VerifyError, match=f"a key that the policy does not have .key={name}"):
-        check_cleartext(V6_TEXT, parse_certificates(gpg.export("anna")), hashlib.sha256)
+    assert b"- vegetables\n" in parse_cleartext(V6_TEXT).text
+    assert judge_cleartext(V6_KEY, V6_TEXT).accepted
+    assert "not what was signed" in judge_cleartext(V6_KEY, V6_TEXT.replace(b"tofu", b"toffee")).reason
+    assert f"a key that the policy does not have (key={name}" in judge_cleartext(gpg.export("anna"), V6_TEXT).reason
     for parse, data in ((parse_certificates, V6_KEY), (parse_cleartext, V6_TEXT)):
         for cut in cuts(unarmored(data, "PUBLIC KEY BLOCK") if data is V6_KEY else data):
             survives(parse, cut)

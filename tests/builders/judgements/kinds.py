@@ -16,7 +16,7 @@ from tests.builders.judgements.root_hashes import verity_rows
 MAKERS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "authenticode": authenticode_rows, "cms": cms_rows, "appended": appended_rows, "sha256": sha256_rows,
     "exact": exact_rows, "manifest": manifest_rows, "minisign": minisign_rows, "openpgp": openpgp_rows,
-    "ssh": ssh_rows, "unsigned": unsigned_rows, "verity": verity_rows,
+    "ssh": ssh_rows, "verity": verity_rows, "unsigned": unsigned_rows,
 }  # fmt: skip
 HEAD = """\
 Every kind of judgement, every case, in both modes: what is presented, and the exact verdict.
