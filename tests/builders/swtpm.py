@@ -1,4 +1,4 @@
-"""A TPM 2.0 for a machine in QEMU: swtpm, as a context. Its state begins as from the factory, and ends with it."""
+"""TPMs 2.0, as contexts: swtpm. Without a folder for it, the state begins as from the factory and ends with it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ START_LIMIT = 10.0
 
 
 class Swtpm:
-    """A running TPM; `arguments` connect a QEMU to it. All four banks of SHA-1 and SHA-2 are active."""
+    """A running TPM; `arguments` connect a QEMU to it. All four banks of SHA-1 and SHA-2 are active.
 
-    def __init__(self, model: str = MODELS[0]) -> None:
-        self.model = model
+    `state` is a folder in which it lives on, for a machine that is started more than once.
+    """
+
+    def __init__(self, model: str = MODELS[0], state: Path | None = None) -> None:
+        self.model, self._state = model, state
 
     def __enter__(self) -> Swtpm:
         self._folder = tempfile.TemporaryDirectory(prefix="bootshim-swtpm-")
         self.socket = Path(self._folder.name, "control")
-        state = Path(self._folder.name, "state")
-        state.mkdir()
+        state = self._state or Path(self._folder.name, "state")
+        state.mkdir(exist_ok=True)
         self._child = subprocess.Popen(
             ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={self.socket}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
