@@ -15,6 +15,9 @@ that folder: /sys/class/dmi/id, or a copy of it.
 A value is what a PCR holds when nothing else was extended into it: so it is for PCR 11, and for 8, 9 and 12 where the
 firmware started the boot shim itself, without a boot loader between. PCR 8 takes the configuration and the entry, so
 it is told only with --config or --entry. docs/measuring.md has the plan.
+
+--sign prints what goes into a UKI's .pcrsig, as systemd-measure does: signatures for PCR 11 in phases of systemd's
+boot. --pcrlock writes the measurements as components of systemd-pcrlock.
 """
 
 from __future__ import annotations
@@ -23,17 +26,20 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from shim.cli.pcrlock import write_components
+from shim.cli.pcrsig import PHASES, check_public_key, has_public_key, read_key, sign_pcr11
 from shim.cli.verify import read_file, read_text
 from shim.config import override, parse_config
-from shim.errors import ConfigError
+from shim.errors import ConfigError, FormatError
 from shim.fetch import fetch_entry
 from shim.formats.banks import SHA256_BANK, SIZES
 from shim.formats.tcglog import LogEvent, replay
-from shim.formats.uki import has_linux_section
+from shim.formats.uki import has_linux_section, split_uki
 from shim.measure.hardware import chids_from
-from shim.measure.pcrs import ENTRY
+from shim.measure.pcrs import ENTRY, SECTION
 from shim.measure.plan import measure_candidate, measure_config
 from shim.model import Artifact, Candidate, Entry, Event, Extra, FileRef, Role
 from shim.report import event_json
@@ -42,6 +48,10 @@ from shim.system.files import TreeFiles
 
 HELP = "predict the PCR values of a boot"
 SCHEMA = "bootshim.measure/1"
+KEY_SIZE_MAX = 64 << 10
+NOT_CARRIED = ("the UKI has no .pcrpkey, so the next OS must have the public key from elsewhere; adding one later "
+               "changes PCR 11")  # fmt: skip
+OTHER_CARRIED = "the UKI's .pcrpkey is another key than the one that signs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,36 +64,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cmdline", metavar="TEXT",
                         help="the command line that the entry gives (default: a UKI's own, else empty)")
     parser.add_argument("--devicetree", metavar="FILE", help="the entry's device tree")
-    parser.add_argument("--config", metavar="CONFIG.toml", help="the boot shim's configuration")
+    parser.add_argument("--config", "--policy", metavar="CONFIG.toml", help="the boot shim's configuration")
     parser.add_argument("--override", action="append", default=[], metavar="TABLE.KEY=VALUE",
                         help="a word of the command line that the configuration allows; may be given again")
     parser.add_argument("--entry", metavar="ID", help="the entry's id, as `bootshim entries` tells it")
     parser.add_argument("--bank", choices=list(SIZES), action="append", default=[],
-                        help="default: sha256; may be given again")
+                        help="default: sha256, with --sign or --pcrlock all; may be given again")
     parser.add_argument("--smbios", type=Path, metavar="DIR", help="the machine that the UKI's device trees are for")
     parser.add_argument("--json", action="store_true", help=f"print JSON, schema {SCHEMA}")
+    parser.add_argument("--pcrlock", type=Path, metavar="PATH",
+                        help="write a component of systemd-pcrlock; into a directory, one for each PCR")
+    signing = parser.add_argument_group("signing")
+    signing.add_argument("--sign", metavar="KEY.pem", help="sign PCR 11 with this private key (RSA), by openssl")
+    signing.add_argument("--public-key", metavar="PUB.pem", help="refuse a private key that does not belong to it")
+    signing.add_argument("--phase", action="append", default=[], metavar="WORDS",
+                         help=f"a phase of systemd, \"\" for none; may be given again (default: {' '.join(PHASES)})")
+    signing.add_argument("--append", type=Path, metavar="FILE.json", help="keep the signatures of an earlier --sign")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the values, one a line as BANK and PCR; exit 0."""
-    banks = arguments.bank or [SHA256_BANK]
-    events = predict(arguments, banks)
+    """Print the values, one a line as BANK and PCR, or the signatures; exit 0."""
+    if arguments.sign is None and (arguments.public_key or arguments.phase or arguments.append):
+        raise ConfigError("--public-key, --phase and --append go with --sign")
+    is_seal = arguments.sign is not None or arguments.pcrlock is not None
+    banks = arguments.bank or (list(SIZES) if is_seal else [SHA256_BANK])
+    candidate = read_candidate(arguments)
+    events = predict(arguments, candidate, banks)
+    if arguments.pcrlock is not None:
+        for path in write_components(arguments.pcrlock, Path(candidate.entry.id).stem, events):
+            print(f"bootshim measure: written: {path}", file=sys.stderr)
     logged = [LogEvent(pcr_index=event.pcr, event_type=event.event_type, digests=event.digests, event=event.data)
               for event in events]  # fmt: skip
     values = {bank: dict(sorted(replay(logged, bank, hashlib.sha256).items())) for bank in banks}
-    if arguments.json:
+    if arguments.sign is not None:
+        print(sign(arguments, candidate, {bank: row.get(SECTION.pcr) for bank, row in values.items()}))
+    elif arguments.json:
         pcrs = {bank: {str(pcr): value.hex() for pcr, value in row.items()} for bank, row in values.items()}
         print(json.dumps({"schema": SCHEMA, "pcrs": pcrs, "events": [event_json(event) for event in events]}, indent=2))
-    else:
+    elif arguments.pcrlock is None:
         for bank, row in values.items():
             for pcr, value in row.items():
                 print(f"{pcr}:{bank}={value.hex()}")
     return 0
 
 
-def predict(arguments: argparse.Namespace, banks: list[str]) -> list[Event]:
+def sign(arguments: argparse.Namespace, candidate: Candidate, values: Mapping[str, bytes | None]) -> str:
+    """Return the signatures for these values of PCR 11; say so where the UKI does not carry the key's public half."""
+    known = {bank: value for bank, value in values.items() if value is not None}
+    if not known:
+        raise ConfigError("only a UKI is measured into the PCR that is signed", file=arguments.image)
+    key = read_key(arguments.sign)
+    if arguments.public_key is not None:
+        check_public_key(arguments.public_key, read_file(arguments.public_key, KEY_SIZE_MAX), key)
+    carried = split_uki(candidate.kernel.blob.view(), candidate.profile).pcrpkey
+    try:
+        is_carried = carried is not None and has_public_key(bytes(carried).rstrip(b"\0"), key)
+    except FormatError:
+        is_carried = False
+    if not is_carried:
+        print(f"bootshim measure: {NOT_CARRIED if carried is None else OTHER_CARRIED}", file=sys.stderr)
+    appended = None if arguments.append is None else read_text(arguments.append)
+    return sign_pcr11(known, arguments.phase, key, appended)
+
+
+def predict(arguments: argparse.Namespace, candidate: Candidate, banks: list[str]) -> list[Event]:
     """Return the events of a boot of these files."""
-    found = list(measure_candidate(read_candidate(arguments), lambda: read_machine(arguments.smbios)))
+    found = list(measure_candidate(candidate, lambda: read_machine(arguments.smbios)))
     if arguments.entry is None:
         found = [one for one in found if one.pcr != ENTRY.pcr]
     if arguments.config is not None:

@@ -1,7 +1,9 @@
-"""The witnesses for what is measured: systemd-measure (trixie's, which knows all sections) and tpm2_eventlog."""
+"""The witnesses for what is measured: systemd-measure (trixie's, which knows all sections), systemd-pcrlock and
+tpm2_eventlog."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -10,6 +12,7 @@ from pathlib import Path
 from shim.formats.pe import PE, parse_pe
 from tests.builders.bootctl import newer_bootctl
 from tests.builders.debian import package
+from tests.builders.swtpm import TpmServer
 from tests.builders.target import Facts
 
 # systemd-measure 257 takes these two for each other: what is given as --dtbauto is measured under the name ".hwids".
@@ -23,13 +26,39 @@ def systemd_measure(folder: Path, sections: Mapping[str, bytes], banks: Iterable
 
     The phases that systemd extends later are left out (`--phase=`).
     """
-    command = [*newer_bootctl()[:-1], str(package("systemd", suite="trixie") / "usr/lib/systemd/systemd-measure"),
-               "calculate", "--phase=", *(f"--bank={bank}" for bank in banks)]
+    command = [*newer("systemd-measure"), "calculate", "--phase=", *(f"--bank={bank}" for bank in banks)]
+    said = _run([*command, *_section_words(folder, sections)])
+    return dict(re.findall(r"^11:(\w+)=([0-9a-f]+)$", said, re.MULTILINE))
+
+
+def systemd_sign(folder: Path, sections: Mapping[str, bytes], *words: str, own: bool = False) -> str:
+    """Return what `systemd-measure sign` prints for these sections; `own` is this Debian's (252), on a TPM."""
+    words = ("sign", *_section_words(folder, sections), *words)
+    if not own:
+        return _run([*newer("systemd-measure"), *words])
+    with TpmServer() as tpm:
+        return _run(["/lib/systemd/systemd-measure", f"--tpm2-device={tpm.device}", *words])
+
+
+def pcrlock(tpm: TpmServer, log: Path, *words: str) -> str:
+    """Return what `systemd-pcrlock` prints on a machine with this TPM, whose firmware has left this event log."""
+    own = {"SYSTEMD_TPM2_DEVICE": tpm.device, "SYSTEMD_MEASURE_LOG_FIRMWARE": str(log),
+           "SYSTEMD_MEASURE_LOG_USERSPACE": "/nonexistent", "COLUMNS": "200"}  # fmt: skip
+    return _run([*newer("systemd-pcrlock"), *words], {**os.environ, **own})
+
+
+def newer(program: str) -> list[str]:
+    """Return the command of one of trixie's programs of systemd."""
+    return [*newer_bootctl()[:-1], str(package("systemd", suite="trixie") / "usr/lib/systemd" / program)]
+
+
+def _section_words(folder: Path, sections: Mapping[str, bytes]) -> list[str]:
+    words = []
     for name, data in sections.items():
         path = folder / f"section{name}"
         path.write_bytes(data)
-        command.append(f"--{SWAPPED.get(name[1:], name[1:])}={path}")
-    return dict(re.findall(r"^11:(\w+)=([0-9a-f]+)$", _run(command), re.MULTILINE))
+        words.append(f"--{SWAPPED.get(name[1:], name[1:])}={path}")
+    return words
 
 
 def sections_of(data: bytes, profile: int = 0) -> dict[str, bytes]:
@@ -73,8 +102,8 @@ def replayed(folder: Path, log: bytes) -> dict[str, dict[int, str]]:
     return found
 
 
-def _run(command: list[str]) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+def _run(command: list[str], environment: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

@@ -1,6 +1,4 @@
-"""A TPM 2.0 for a machine in QEMU: swtpm, as a context. Its state begins as from the factory, and ends with it,
-unless a folder keeps it.
-"""
+"""TPMs 2.0, as contexts: swtpm. Without a folder for it, the state begins as from the factory and ends with it."""
 
 from __future__ import annotations
 
@@ -17,7 +15,10 @@ START_LIMIT = 10.0
 
 
 class Swtpm:
-    """A running TPM; `arguments` connect a QEMU to it. All four banks of SHA-1 and SHA-2 are active."""
+    """A running TPM; `arguments` connect a QEMU to it. All four banks of SHA-1 and SHA-2 are active.
+
+    `state` is a folder in which it lives on, for a machine that is started more than once.
+    """
 
     def __init__(self, model: str = MODELS[0], state: Path | None = None) -> None:
         self.model, self.state = model, state
@@ -52,6 +53,52 @@ class Swtpm:
         """The words for QEMU's command line."""
         return ("-chardev", f"socket,id=tpm,path={self.socket}", "-tpmdev", "emulator,id=tpm,chardev=tpm",
                 "-device", f"{self.model},tpmdev=tpm")
+
+
+class TpmServer:
+    """A running TPM without a machine, as a context, for programs of tpm2-tss and systemd: `device` is what they take.
+
+    It is the port `shim.ports.Tpm`, too, one connection a command: swtpm serves one at a time.
+    """
+
+    def __enter__(self) -> TpmServer:
+        self._folder = tempfile.TemporaryDirectory(prefix="bootshim-swtpm-")
+        self._path = Path(self._folder.name, "tpm")  # tpm2-tss finds the control socket by its name
+        control = Path(f"{self._path}.ctrl")
+        self._child = subprocess.Popen(
+            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._folder.name}",
+             "--server", f"type=unixio,path={self._path}", "--ctrl", f"type=unixio,path={control}",
+             "--flags", "not-need-init"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + START_LIMIT
+        while not (self._path.exists() and control.exists()):
+            if self._child.poll() is not None or time.monotonic() > deadline:
+                self.__exit__(None, None, None)
+                raise RuntimeError(f"swtpm did not start: {self._child.returncode}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.terminate()
+        self._child.wait()
+        self._folder.cleanup()
+
+    @property
+    def device(self) -> str:
+        return f"swtpm:path={self._path}"
+
+    def is_present(self) -> bool:
+        return True
+
+    def transmit(self, command: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(START_LIMIT)
+            connection.connect(str(self._path))
+            connection.sendall(command)
+            return connection.recv(4096)
 
 
 class TpmSocket:
