@@ -21,6 +21,7 @@ from shim.measure.pcrs import (
     EXTENSION,
     INITRD,
     KERNEL,
+    PACKAGE,
     PARAMETERS,
     PROFILE,
     PROFILE_TAG,
@@ -89,6 +90,8 @@ def measure_candidate(candidate: Candidate) -> tuple[Measurement, ...]:
             found.append(_tagged(PROFILE.pcr, PROFILE_TAG, f"profile {candidate.profile}", str(candidate.profile),
                                  utf16(str(candidate.profile))))
         found += measure_uki(candidate.kernel.blob.view(), candidate.profile)
+    elif candidate.kernel.role is Role.OSPKG:
+        found += measure_package(candidate)
     else:
         found.append(_file(KERNEL.pcr, candidate.kernel))
     if candidate.cmdline is not None:
@@ -110,6 +113,20 @@ def measure_uki(data: Buffer, profile: int | None) -> tuple[Measurement, ...]:
     found = (chosen.section(name) for name in SECTIONS)
     return tuple(one for section in found if section is not None and section.virtual_size
                  for one in _section(section, data))
+
+
+def measure_package(candidate: Candidate) -> list[Measurement]:
+    """Return what is measured of an OS package: the archive, its two files, and its command line where it is used."""
+    package = candidate.package
+    if package is None:
+        raise MeasureError("the OS package was not unpacked", file=candidate.kernel.name)
+    manifest, name = package.manifest, candidate.kernel.name
+    found = [_file(PACKAGE.pcr, candidate.kernel)]
+    for member, content in ((manifest.kernel, package.kernel), (manifest.initramfs, package.initramfs)):
+        found.append(_told(PACKAGE.pcr, f"{member} of {name}", content))
+    if candidate.cmdline is None:
+        found.append(measure_cmdline(manifest.cmdline))
+    return found
 
 
 def measure_beside(candidate: Candidate) -> list[Measurement]:
@@ -177,7 +194,7 @@ def _file(pcr: int, artifact: Artifact) -> Measurement:
                        sha256=artifact.sha256)
 
 
-def _told(pcr: int, description: str, content: bytes) -> Measurement:
+def _told(pcr: int, description: str, content: Buffer) -> Measurement:
     return Measurement(pcr=pcr, description=description, content=content, data=_told_data(description))
 
 

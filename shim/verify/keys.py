@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shim.errors import FormatError, VerifyError
 from shim.formats.digests import SHA256, SHA384, SHA512, digest_of
-from shim.formats.spki import EC_OID, RSA_OID, RsaKey, parse_public_key
+from shim.formats.spki import EC_OID, ED25519_OID, RSA_OID, EcKey, Ed25519Key, RsaKey, parse_public_key
 from shim.verify.ecdsa import check_ecdsa
 from shim.verify.rsa import check_rsa
 
@@ -76,12 +76,31 @@ class SignatureChecker:
         return True
 
 
-def _check_key(spki: bytes, kind: str, name: str, told: bytes, signature: bytes) -> None:
+class Ed25519Checker(SignatureChecker):
+    """Take Ed25519 as well, which UEFI and PKCS #7 do not have. Spec: RFC 8410, 3 and 6."""
+
+    def check(self, spki: bytes, algorithm: str, data: bytes, signature: bytes, digest: str | None = None) -> None:
+        if algorithm != ED25519_OID:
+            return super().check(spki, algorithm, data, signature, digest)
+        from shim.verify.ed25519 import check_ed25519
+
+        self._spend()
+        key = _parse_key(spki)
+        if not isinstance(key, Ed25519Key):
+            raise VerifyError("signature algorithm does not go with the key", expected=key.text, found="Ed25519")
+        return check_ed25519(key.key, (data,), signature)
+
+
+def _parse_key(spki: bytes) -> RsaKey | EcKey | Ed25519Key:
     try:
-        key = parse_public_key(spki)
+        return parse_public_key(spki)
     except FormatError as problem:
         raise VerifyError(f"public key is not usable: {problem}") from problem
-    if (kind == "RSA") != isinstance(key, RsaKey):
+
+
+def _check_key(spki: bytes, kind: str, name: str, told: bytes, signature: bytes) -> None:
+    key = _parse_key(spki)
+    if isinstance(key, Ed25519Key) or (kind == "RSA") != isinstance(key, RsaKey):
         raise VerifyError("signature algorithm does not go with the key", expected=key.text, found=kind)
     if isinstance(key, RsaKey):
         check_rsa(key, name, told, signature)
