@@ -15,6 +15,7 @@ from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from shim.formats.record import Buffer
@@ -127,35 +128,38 @@ def read_member(data: Buffer, member: Member, limit: int) -> memoryview:
 
 
 def _inflate(packed: memoryview, member: Member) -> memoryview:
-    """Unpack into memory of the size that the directory says, a piece at a time: no more than that is ever held."""
+    """Unpack into memory of the size that the directory says; of more than that only one piece is ever held."""
+    content, written = bytearray(member.size), 0
+    for piece in _inflated(packed, member):
+        _demand(written + len(piece) <= member.size, "ZIP member is longer than its size", member.at,
+                member=member.name, expected=member.size)
+        content[written : written + len(piece)] = piece
+        written += len(piece)
+    _demand(written == member.size, "ZIP member is cut short", member.at, member=member.name, expected=member.size,
+            found=written)
+    return memoryview(content).toreadonly()
+
+
+def _inflated(packed: memoryview, member: Member) -> Iterator[bytes]:
+    """Yield what a deflate stream holds, a piece at a time. Raises FormatError unless it ends where its bytes end."""
     import zlib
 
-    content, written = bytearray(member.size), 0
-    running = zlib.decompressobj(DEFLATE_BITS)
-    try:
-        for start in range(0, len(packed), CHUNK):
-            rest: Buffer = packed[start : start + CHUNK]
-            while len(rest):
-                piece = running.decompress(rest, CHUNK)
-                _demand(written + len(piece) <= member.size, "ZIP member is longer than its size", member.at,
-                        member=member.name, expected=member.size)
-                content[written : written + len(piece)] = piece
-                written += len(piece)
-                rest = running.unconsumed_tail
-            if running.eof:
-                unused = len(packed) - start - CHUNK
-                _demand(not running.unused_data and unused <= 0, "ZIP member has bytes behind its deflate stream",
-                        member.at, member=member.name)
-        while not running.eof and (piece := running.decompress(b"", CHUNK)):
-            _demand(written + len(piece) <= member.size, "ZIP member is longer than its size", member.at,
-                    member=member.name, expected=member.size)
-            content[written : written + len(piece)] = piece
-            written += len(piece)
-    except zlib.error as problem:
-        raise FormatError("ZIP member is not deflate", at=member.at, member=member.name) from problem
-    _demand(running.eof and written == member.size, "ZIP member is cut short", member.at, member=member.name,
-            expected=member.size, found=written)
-    return memoryview(content).toreadonly()
+    running, taken = zlib.decompressobj(DEFLATE_BITS), 0
+    rest: Buffer = b""
+    while not running.eof:
+        if not rest:
+            rest = packed[taken : taken + CHUNK]
+            taken += len(rest)
+        was_last = taken == len(packed) and not rest
+        try:
+            piece = running.decompress(rest, CHUNK)
+        except zlib.error as problem:
+            raise FormatError("ZIP member is not deflate", at=member.at, member=member.name) from problem
+        _demand(piece or running.eof or not was_last, "ZIP member is cut short", member.at, member=member.name)
+        yield piece
+        rest = running.unconsumed_tail
+    _demand(taken == len(packed) and not running.unused_data, "ZIP member has bytes behind its deflate stream",
+            member.at, member=member.name)
 
 
 def _find_end(data: Buffer) -> tuple[int, dict[str, Any]]:

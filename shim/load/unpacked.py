@@ -5,7 +5,7 @@ And an OS package, which was unpacked when it had been judged: a kernel, an init
 
 from __future__ import annotations
 
-from shim.errors import LoadError
+from shim.errors import LoadError, printable
 from shim.formats.stub import (
     PLACES,
     UNUSED_ON_X86,
@@ -22,6 +22,8 @@ from shim.values import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.model import Candidate, Extra
+
+SHOWN_LABEL_SIZE = 120
 
 
 class Unpacked(Value):
@@ -74,7 +76,7 @@ def join_package(candidate: Candidate, given: tuple[Archive, ...]) -> Unpacked:
     initramfs = Archive(name=f"{candidate.kernel.name} {manifest.initramfs}", data=package.initramfs)
     return Unpacked(
         kernel=package.kernel, archives=(initramfs, *given),
-        trace=(f"kernel {manifest.kernel} of the OS package {manifest.label}".rstrip(),),
+        trace=(f"kernel {manifest.kernel} of the OS package {printable(manifest.label, SHOWN_LABEL_SIZE)}".rstrip(),),
         cmdline=manifest.cmdline if candidate.cmdline is None else candidate.cmdline,
     )  # fmt: skip
 

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
         def parse_pins(self, values: tuple[str, ...], key: str) -> tuple[bytes, ...]: ...
         def judge(self, piece: Piece, policy: Policy) -> Iterable[Verdict]:
-            """Give a verdict that accepts for each signer, one after another; raise VerifyError where there is none."""
+            """Give a verdict that accepts for each signer, one after another; raise VerifyError where there is none.
+
+            It may raise behind the last one, too, with the reasons against others.
+            """
 
 KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,

@@ -55,7 +55,7 @@ def parse_keys(data: bytes) -> tuple[Certificate, ...]:
 
 
 def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
-    """Give a verdict for each key that signed the package under a root. Raises VerifyError when none did."""
+    """Give a verdict for each key that signed the package under a root, then raise VerifyError for the other pairs."""
     from shim.verify.keys import Ed25519Checker
 
     problems: list[str] = []
@@ -73,7 +73,7 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
             continue
         counted.add(claim.certificate.spki)
         yield _accept(piece, claim.certificate, root)
-    if not counted:
+    if problems or not counted:  # also where some are good: they may be too few, and then people want to know why
         raise VerifyError("; ".join(problems) or "its descriptor holds no signature")
 
 

@@ -41,6 +41,11 @@ class PackageSigner(NamedTuple):
         digest.write_bytes(hashlib.sha256(archive).digest())
         return openssl("pkeyutl", "-sign", "-rawin", "-inkey", str(self.key), "-in", str(digest))
 
+    def is_under(self, root: PackageSigner) -> bool:
+        """Say whether openssl takes the certificate for one that this root issued, whenever."""
+        command = ["openssl", "verify", "-no_check_time", "-CAfile", str(root.certificate), str(self.certificate)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
     def verifies(self, archive: bytes, signature: bytes) -> bool:
         """Say what openssl thinks: the witness."""
         digest, given = self.key.with_suffix(".digest"), self.key.with_suffix(".signature")
