@@ -14,7 +14,7 @@ from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from shim.formats.x509 import Certificate
     from shim.model import Verdict
@@ -61,8 +61,7 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
     problems: list[str] = []
     claims = list(_claims(piece, problems))
     checker, counted = Ed25519Checker(piece.new_hash), set[bytes]()
-    for claim in claims:
-        _check_revoked(claim.certificate, policy, checker)
+    _check_revoked([claim.certificate for claim in claims], policy, checker)
     for claim in claims:
         if claim.certificate.spki in counted:
             continue
@@ -112,10 +111,12 @@ def _check(claim: Claim, piece: Piece, policy: Policy, checker: SignatureChecker
     return chain[-1]
 
 
-def _check_revoked(certificate: Certificate, policy: Policy, checker: SignatureChecker) -> None:
+def _check_revoked(certificates: Sequence[Certificate], policy: Policy, checker: SignatureChecker) -> None:
+    """Raise VerifyError when one of the certificates, or one that could stand above it by its name, is revoked."""
     from shim.verify.chain import named_above
 
-    for above in named_above(certificate, policy.keys.get(NAME, ())):
+    roots = policy.keys.get(NAME, ())
+    for above in dict.fromkeys(above for one in certificates for above in named_above(one, roots)):
         if policy.revoked.has_certificate(above, checker.new_hash):
             raise VerifyError(f"the certificate of {above.subject_text} is revoked")
         issuer = policy.revoked.issuer_of(above, checker)

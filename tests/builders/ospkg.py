@@ -56,9 +56,11 @@ class PackageSigner(NamedTuple):
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def make_root(folder: Path, name: str, kind: Sequence[str] = ED25519, more: Sequence[str] = ()) -> PackageSigner:
+def make_root(
+    folder: Path, name: str, kind: Sequence[str] = ED25519, more: Sequence[str] = (), subject: str | None = None
+) -> PackageSigner:
     """Make a self-signed root certificate."""
-    return _request(folder, name, kind, ROOT_EXTENSIONS, more)
+    return _request(folder, name, kind, ROOT_EXTENSIONS, more, subject)
 
 
 def make_package_signer(

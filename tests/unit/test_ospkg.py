@@ -299,6 +299,18 @@ def test_many_signatures_have_a_bound(shop: Shop) -> None:
     reason(judge(shop.archive, descriptor_of(pairs[:16]), [shop.root.pem]))
 
 
+def test_many_signers_and_revocations_without_names_fit_into_the_bound(shop: Shop, tmp_path: Path) -> None:
+    """Of certificates without names each could be above each; still nobody is refused for the work that this is."""
+    root = make_root(tmp_path, "nameless", subject="/")
+    signers = [make_package_signer(tmp_path, f"signer{number}", root) for number in range(19)]
+    dbx = b"".join(signature_list("x509", one.der) for one in signers[16:])
+    beside = descriptor(shop.archive, *signers[:16])
+    said = reason(judge(shop.archive, beside, [root.pem], 16, dbx), accepted=True)
+    assert said.count("signed by (no name)") == 16
+    swapped = descriptor(shop.archive, *signers[:15], signers[18])
+    assert "is revoked" in reason(judge(shop.archive, swapped, [root.pem], 15, dbx))
+
+
 def test_other_kinds_judge_the_archive(shop: Shop, tmp_path: Path) -> None:
     signer = make_signer(tmp_path, "minisign")
     digest = hashlib.sha256(shop.archive).digest()
