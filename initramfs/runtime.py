@@ -88,8 +88,8 @@ def _build_init(work: Path) -> None:
     print(f"frozen: {output.strip()}", file=sys.stderr)
     objects = _compile_objects(work, cpython)
     libraries = (cffi / "_cffi_backend.o", cpython / "libpython3.13.a", cpython / "libhacl.a")
-    _run(["gcc", *LINK, "-o", "init", *objects, *map(str, libraries), "-lffi", "-lm", "-ldl", "-lpthread", "-lutil"],
-         work)
+    _run(["gcc", *LINK, "-o", "init", *objects, *map(str, libraries), "-lffi", "-lz", "-lm", "-ldl", "-lpthread",
+          "-lutil"], work)
     _run(["objcopy", "--remove-section=.comment", "--remove-section=.note.*", "init"], work)
     _run(["./init"], work)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from enum import Enum
 
 from shim.ranges import Range
+from shim.units import GIB
 from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from shim.formats.ospkg import Package
     from shim.formats.stub import ExtraKind
     from shim.ports import Blob
 
@@ -23,6 +25,7 @@ class Role(Enum):
     CMDLINE = "cmdline"
     DEVICETREE = "devicetree"
     UKI = "uki"
+    OSPKG = "ospkg"
     MANIFEST = "manifest"
     ENTRY = "entry"
     ADDON = "addon"
@@ -78,11 +81,10 @@ class FileRef(Value):
 class Entry(Value):
     """One thing that could be booted, whatever dialect described it.
 
-    Exactly one of `linux`, `uki`, `efi`, `multiboot` names what is started. `source` is "path:line" in `volume`.
-    `configuration` are the files that it was read from.
-    `cmdline` is None when the kernel file brings its own (a UKI without an override); `own_cmdline` is that text, for
-    people, where it was read. `rank` counts from 0, the
-    first to be tried; `hidden` is the reason why the entry is not offered, None when it is. `tries_left` and
+    Exactly one of `linux`, `uki`, `ospkg`, `efi`, `multiboot` names what is started. `source` is "path:line" in
+    `volume`, `configuration` are the files that it was read from. `cmdline` is None when that file brings its own (a
+    UKI or OS package without an override); `own_cmdline` is that text, for people, where it was read. `rank` counts
+    from 0, the first to be tried; `hidden` is the reason why the entry is not offered, None when it is. `tries_left` and
     `tries_done` come from a boot-counting name and are None where the name has no counter. `trace` holds one
     sentence for each decision that made the entry what it is, in order.
     """
@@ -99,6 +101,7 @@ class Entry(Value):
     linux: FileRef | None = None
     uki: FileRef | None = None
     profile: int | None = None
+    ospkg: FileRef | None = None
     efi: FileRef | None = None
     multiboot: FileRef | None = None
     modules: tuple[FileRef, ...] = ()
@@ -118,7 +121,7 @@ class Entry(Value):
     @property
     def kernel(self) -> FileRef | None:
         """The file that the entry starts, of whatever kind."""
-        return self.linux or self.uki or self.efi or self.multiboot
+        return self.linux or self.uki or self.ospkg or self.efi or self.multiboot
 
     def traced(self, sentence: str, **changes: object) -> Entry:
         """Return a copy with `changes` made and the reason added to the trace."""
@@ -157,11 +160,12 @@ class Extra(Value):
 class Candidate(Value):
     """An entry with everything it needs in memory, not yet judged.
 
-    `kernel` has the role KERNEL or UKI. `cmdline` is the text that the kernel would get, without a final NUL;
-    None means that the UKI's own `.cmdline` (of `profile`) is used. `manifest` is the one on the entry's volume.
-    `extras` are in the order in which they take effect, and `passed_over` is what could not be read of them.
-    `configuration` is what the entry was read from, where that is judged, `root_hashes` are the signature partitions
-    of the machine, by volume.
+    `kernel` has the role KERNEL, UKI or OSPKG. `cmdline` is the text that the kernel would get, without a final NUL;
+    None means that the UKI's own `.cmdline` (of `profile`), or that of the OS package, is used. `manifest` is the one
+    on the entry's volume. `extras` are in the order in which they take effect, and `passed_over` is what could not be
+    read of them. `configuration` is what the entry was read from, where that is judged, `root_hashes` are the signature
+    partitions of the machine, by volume. `room` is how many bytes may still be unpacked; `package` is an OS package
+    unpacked, once it was judged.
     """
 
     entry: Entry
@@ -175,6 +179,8 @@ class Candidate(Value):
     passed_over: tuple[Problem, ...] = ()
     configuration: tuple[Artifact, ...] = ()
     root_hashes: tuple[tuple[str, bytes], ...] = ()
+    room: int = 4 * GIB
+    package: Package | None = None
 
 
 class Verdict(Value):

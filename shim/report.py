@@ -233,6 +233,7 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "cmdline": entry.own_cmdline if entry.cmdline is None else entry.cmdline,
         "devicetree": path(entry.devicetree),
         "efi": path(entry.uki or entry.efi),
+        "ospkg": path(entry.ospkg),
         "multiboot": path(entry.multiboot),
         "modules": [ref.path for ref in entry.modules],
         **{name: given[name] for name in ("default", "rank", "tries_left", "tries_done", "hidden")},

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from shim.cli import ospkg_facts
+from shim.cli.certificate_facts import certificate_facts, key_text
 from shim.errors import FormatError, ShimError, VerifyError
 from shim.formats.authenticode import (
     CertificateEntry,
@@ -22,7 +24,6 @@ from shim.formats.os_release import parse_os_release
 from shim.formats.pe import PE, parse_pe
 from shim.formats.pkcs7 import Signer, parse_signed_data
 from shim.formats.sbat import image_sbat
-from shim.formats.spki import parse_public_key
 from shim.formats.uki import PARTS, Uki, cmdline_text, has_linux_section, profiles_of, split_uki
 from shim.formats.x509 import Certificate, name_text
 from shim.verify.piece import Image
@@ -42,6 +43,7 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
     "zstd": lambda data: data[:4] == b"\x28\xb5\x2f\xfd",
     "lz4": lambda data: data[:4] in (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"),
     "bzip2": lambda data: data[:3] == b"BZh",
+    **ospkg_facts.FORMATS,
     "cpio": lambda data: data[:6] in (b"070701", b"070702"),
     "device tree": lambda data: data[:4] == b"\xd0\x0d\xfe\xed",
 }
@@ -113,7 +115,7 @@ def _signature_facts(signature: Signature, data: bytes, pe: PE) -> dict[str, Any
         "digest": signature.digest.hex(),
         "digest_matches": Image(data, hashlib.sha256).digest(name) == signature.digest,
         "signers": [_signer_facts(signer, certificates) for signer in signature.signed.signers],
-        "certificates": [_certificate_facts(certificate) for certificate in certificates],
+        "certificates": [certificate_facts(certificate) for certificate in certificates],
     }
 
 
@@ -123,29 +125,9 @@ def _signer_facts(signer: Signer, certificates: tuple[Certificate, ...]) -> dict
         "subject": mine[0].subject_text if mine else "(certificate not carried)",
         "issuer": mine[0].issuer_text if mine else name_text(signer.issuer) if signer.issuer else "(not said)",
         "serial": f"{signer.serial:x}" if signer.key_id is None else None,
-        "key": _key_text(mine[0]) if mine else "unknown key",
+        "key": key_text(mine[0]) if mine else "unknown key",
         "timestamped": any(oid in signer.unsigned_attributes for oid in TIMESTAMPS),
     }
-
-
-def _certificate_facts(certificate: Certificate) -> dict[str, Any]:
-    return {
-        "subject": certificate.subject_text,
-        "issuer": certificate.issuer_text,
-        "serial": f"{certificate.serial:x}",
-        "key": _key_text(certificate),
-        "ca": certificate.is_ca,
-        "not_before": certificate.not_before,
-        "not_after": certificate.not_after,
-        "sha256": hashlib.sha256(certificate.encoded).hexdigest(),
-    }
-
-
-def _key_text(certificate: Certificate) -> str:
-    try:
-        return parse_public_key(certificate.spki).text
-    except FormatError as problem:
-        return str(problem)
 
 
 def describe_appended(data: bytes) -> dict[str, Any]:
@@ -157,7 +139,7 @@ def describe_appended(data: bytes) -> dict[str, Any]:
     return {
         "content_size": found.content_size,
         "signers": [_signer_facts(signer, signed.certificates) for signer in signed.signers],
-        "certificates": [_certificate_facts(certificate) for certificate in signed.certificates],
+        "certificates": [certificate_facts(certificate) for certificate in signed.certificates],
     }
 
 
@@ -234,6 +216,7 @@ DESCRIBERS: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], Any]]] = 
     "linux": (is_bzimage, describe_linux),
     "uki": (has_linux_section, describe_uki),
     "elf": (is_elf, describe_elf),
+    **ospkg_facts.DESCRIBERS,
     "pe": (is_pe, describe_pe),
     "sbat": (is_pe, describe_sbat),
     "signatures": (is_pe, describe_signatures),

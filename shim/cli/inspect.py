@@ -1,4 +1,4 @@
-"""Say what a file is: kernel, UKI, ELF or something else; its sections, signatures and what loading it takes.
+"""Say what a file is: kernel, UKI, OS package, ELF or something else; its parts, signatures and what loading it takes.
 
 Nothing is judged: a signature is shown with what it claims, and whether its digest is that of the file. Whether it
 is trusted says `bootshim verify`.
@@ -52,7 +52,7 @@ def inspect_bytes(name: str, data: bytes) -> dict[str, Any]:
 def lines_of(facts: dict[str, Any]) -> list[str]:
     """Return the facts as lines for people."""
     lines = [f"{facts['file']}: {facts['format']}, {facts['size']} bytes", f"  SHA-256 {facts['sha256']}"]
-    for title in ("linux", "uki", "elf"):
+    for title in ("linux", "uki", "elf", "ospkg", "descriptor"):
         for key, value in (facts.get(title) or {}).items():
             if value not in (None, [], {}):
                 lines += _fact_lines(f"  {title} {key}", value)

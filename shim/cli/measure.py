@@ -1,4 +1,4 @@
-"""Say which PCR values a boot of a kernel or UKI leaves in a TPM, by the code that measures at boot.
+"""Say which PCR values a boot of a kernel, UKI or OS package leaves in a TPM, by the code that measures at boot.
 
   bootshim measure linux.efi
   bootshim measure linux.efi --profile 1 --bank sha256 --bank sha384
@@ -31,13 +31,14 @@ from pathlib import Path
 
 from shim.cli.pcrlock import write_components
 from shim.cli.pcrsig import PHASES, check_public_key, has_public_key, read_key, sign_pcr11
-from shim.cli.verify import read_file, read_text
+from shim.cli.verify import FILE_SIZE_LIMIT, read_file, read_text, role_of
 from shim.config import override, parse_config
 from shim.errors import ConfigError, FormatError
 from shim.fetch import fetch_entry
 from shim.formats.banks import SHA256_BANK, SIZES
+from shim.formats.ospkg import unpack_package
 from shim.formats.tcglog import LogEvent, replay
-from shim.formats.uki import has_linux_section, split_uki
+from shim.formats.uki import split_uki
 from shim.measure.hardware import chids_from
 from shim.measure.pcrs import ENTRY, SECTION
 from shim.measure.plan import measure_candidate, measure_config
@@ -56,13 +57,13 @@ OTHER_CARRIED = "the UKI's .pcrpkey is another key than the one that signs"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
-    parser.add_argument("image", metavar="IMAGE", help="the kernel or UKI")
+    parser.add_argument("image", metavar="IMAGE", help="the kernel, UKI or OS package")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the ESP in which IMAGE is a path")
     parser.add_argument("--profile", type=int, metavar="N", help="the UKI's profile (default: 0)")
     parser.add_argument("--initrd", action="append", default=[], metavar="FILE",
                         help="an initrd beside it; may be given again")
     parser.add_argument("--cmdline", metavar="TEXT",
-                        help="the command line that the entry gives (default: a UKI's own, else empty)")
+                        help="the command line that the entry gives (default: that of the UKI or package, else empty)")
     parser.add_argument("--devicetree", metavar="FILE", help="the entry's device tree")
     parser.add_argument("--config", "--policy", metavar="CONFIG.toml", help="the boot shim's configuration")
     parser.add_argument("--override", action="append", default=[], metavar="TABLE.KEY=VALUE",
@@ -146,18 +147,19 @@ def read_candidate(arguments: argparse.Namespace) -> Candidate:
     """Return the files as the boot would have them."""
     path = arguments.image if arguments.root is None else str(arguments.root / arguments.image.lstrip("/"))
     image = read_file(path)
-    role = Role.UKI if has_linux_section(image) else Role.KERNEL
+    role = role_of(image)
     name = arguments.entry or Path(arguments.image).name
     given = arguments.cmdline
     return Candidate(
         entry=Entry(id=name, dialect="", volume="", source=""),
         kernel=_artifact(role, arguments.image, image),
         initrds=tuple(_artifact(Role.INITRD, path, read_file(path)) for path in arguments.initrd),
-        cmdline=given if given is not None or role is Role.UKI else "",
+        cmdline=given if given is not None or role is not Role.KERNEL else "",
         devicetree=None if arguments.devicetree is None else
         _artifact(Role.DEVICETREE, arguments.devicetree, read_file(arguments.devicetree)),
         profile=arguments.profile,
         extras=read_extras(arguments) if role is Role.UKI and arguments.root is not None else (),
+        package=unpack_package(image, FILE_SIZE_LIMIT) if role is Role.OSPKG else None,
     )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 HELP = "check a policy, or say in plain words what it demands"
 SCHEMA = "bootshim.policy/1"
-LOADED = (Role.KERNEL, Role.UKI)
+LOADED = (Role.KERNEL, Role.UKI, Role.OSPKG)
+CHAINS = ("authenticode", "cms", "appended", "ospkg")  # kinds under whose anchors any number of signers may be
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +65,7 @@ def weaknesses(policy: Policy) -> Iterator[str]:
             if rule.threshold > 1 and rule.threshold > most_approvals(policy, rule):
                 yield f"{where}{role.value}: {rule.threshold} approvals can never come together"
     if not any(policy.required(role) for role in LOADED):
-        yield "neither kernel nor uki has a rule: nothing boots"
+        yield f"none of {', '.join(role.value for role in LOADED)} has a rule: nothing boots"
     if policy.required(Role.KERNEL) and not policy.required(Role.CMDLINE):
         yield "cmdline has no rule: a kernel that is no UKI never boots"
 
@@ -78,7 +79,7 @@ def rule_sets(policy: Policy) -> Iterator[tuple[str, dict[Role, Rule]]]:
 
 def most_approvals(policy: Policy, rule: Rule) -> int:
     """Return how many signers could approve at the most; a chain may end in any number of certificates."""
-    if "authenticode" in rule.require:
+    if any(kind in rule.require for kind in CHAINS):
         return 1 << 16
     return sum(len(policy.keys[kind]) if kind in policy.keys else 1 for kind in rule.require)
 

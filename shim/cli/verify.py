@@ -4,11 +4,13 @@
   bootshim verify vmlinuz --policy my.toml
   bootshim verify initrd.img --policy my.toml --role initrd
   bootshim verify kernel.efi --policy my.toml --source url=https://boot.example.org/kernel.efi
+  bootshim verify ospkg/my.zip --anchor ospkg_signing_root.pem
 
 --policy judges by the [policy] of a configuration, --anchor by a signature under one of the certificates given
-(PEM or DER). --dbx adds a revocation list (EFI_SIGNATURE_LIST, or a UEFI dbx update file), --sbat
-a level of generations (rows of a component and its lowest generation). --source says where the file would come from,
-for policies with rules for some sources: label=…, kind=esp, removable=yes, url=… and what else [[policy.source]] takes.
+(PEM or DER): in an OS package's case by those in its descriptor, which lies beside it. --dbx adds a revocation list
+(EFI_SIGNATURE_LIST, or a UEFI dbx update file), --sbat a level of generations (rows of
+a component and its lowest generation). --source says where the file would come from, for policies with rules for some
+sources: label=…, kind=esp, removable=yes, url=… and what else [[policy.source]] takes.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from pathlib import Path
 
 from shim.config import CONFIG_SIZE_LIMIT, parse_config
 from shim.errors import ConfigError, printable
+from shim.fetch import path_beside
+from shim.formats.ospkg import is_package
 from shim.formats.uki import has_linux_section
 from shim.model import Role, Verdict
 from shim.report import verdict_json
@@ -48,17 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="KEY=VALUE", action="append", default=[],
                         help="judge as if it came from there")
     roles = [role.value for role in Role]
-    parser.add_argument("--role", choices=roles, help="default: uki or kernel, by the file's sections")
+    parser.add_argument("--role", choices=roles, help="default: uki, ospkg or kernel, by what the file is")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict; 0 when the file is trusted, 1 when not."""
     data = read_file(arguments.file)
-    role = Role(arguments.role) if arguments.role else (Role.UKI if has_linux_section(data) else Role.KERNEL)
+    role = Role(arguments.role) if arguments.role else role_of(data)
     policy = read_policy(arguments)
-    names = {suffix: f"{arguments.file}{suffix}" for suffix in policy.suffixes}
-    beside = {suffix: read_file(name, SIGNATURE_SIZE_MAX) for suffix, name in names.items() if Path(name).is_file()}
+    names = {suffix: path_beside(arguments.file, suffix) for suffix in policy.suffixes}
+    beside = {suffix: read_file(name, SIGNATURE_SIZE_MAX) for suffix, name in names.items()
+              if name is not None and Path(name).is_file()}
     piece = Piece(role, arguments.file, data, hashlib.sha256(data).digest(), hashlib.sha256, beside)
     verdict = judge_piece(piece, policy.on(parse_origin(arguments.source)))
     if arguments.json:
@@ -69,6 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if verdict.accepted else 1
 
 
+def role_of(data: bytes) -> Role:
+    """Return the role of a file that is to be started, by what it is."""
+    if is_package(data):
+        return Role.OSPKG
+    return Role.UKI if has_linux_section(data) else Role.KERNEL
+
+
 def read_policy(arguments: argparse.Namespace) -> Policy:
     """Return the policy of a configuration, or one that asks for a signature under the given anchors."""
     if arguments.policy:
@@ -77,7 +89,8 @@ def read_policy(arguments: argparse.Namespace) -> Policy:
         policy = parse_config(text, str(source), lambda name: read_file(str(source.parent / name))).policy
     else:
         rule = {"require": ["authenticode"]}
-        table: dict[str, object] = {"anchors": arguments.anchor, "kernel": rule, "uki": rule, "addon": rule}
+        table: dict[str, object] = {"anchors": arguments.anchor, "kernel": rule, "uki": rule, "addon": rule,
+                                    "keys": {"ospkg": arguments.anchor}, "ospkg": {"require": ["ospkg"]}}
         policy = parse_policy(table, read_file)
     extra = parse_revoked([(name, read_file(name)) for name in arguments.dbx], ())
     level = parse_levels((name, read_file(name)) for name in arguments.sbat)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from shim.entries.bls1 import read_bls1
 from shim.entries.found import read_found
 from shim.entries.loader_conf import PATHS, SIZE_MAX, LoaderConf, parse_loader_conf
+from shim.entries.ospkg import read_ospkg
 from shim.entries.rank import rank
 from shim.entries.reading import Reading
 from shim.entries.type2 import read_type2
@@ -34,6 +35,7 @@ class Dialect(Value):
 DIALECTS = (
     Dialect(name="bls1", read=read_bls1),
     Dialect(name="bls2", read=read_type2),
+    Dialect(name="ospkg", read=read_ospkg),
     Dialect(name="found", read=read_found, fallback=True),
 )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from shim.model import Entry
 
-SUFFIXES = (".conf", ".efi")
+SUFFIXES = (".conf", ".efi", ".zip")
 
 
 def rank(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from shim.errors import EntryError, FetchError
 from shim.fetch.beside import find_beside
 from shim.fetch.limits import Limits, limits_for, weight_of
-from shim.fetch.stream import fetch_file, read_beside
+from shim.fetch.stream import fetch_file, path_beside, read_beside
 from shim.formats.uki import has_linux_section
 from shim.model import Artifact, Candidate, Entry, FileRef, Role
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from shim.ports import Blobs, Files, Hash
 
-__all__ = ["Limits", "artifacts_of", "fetch_entry", "limits_for", "release", "release_left_out"]
+__all__ = ["Limits", "artifacts_of", "fetch_entry", "limits_for", "path_beside", "release", "release_left_out"]
 
 
 def fetch_entry(
@@ -57,6 +57,7 @@ def fetch_entry(
         if manifest is not None and volumes[candidate_volume(entry)].exists(manifest):
             ref = FileRef(volume=candidate_volume(entry), path=manifest)
             candidate = candidate.replace(manifest=fetch(Role.MANIFEST, ref))
+        candidate = candidate.replace(room=max(limits.total_size - sum(artifact.size for artifact in held), 0))
         if candidate.kernel.role is not Role.UKI or entry.kernel is None:
             return candidate
         extras, passed_over = find_beside(entry.kernel, volumes[entry.kernel.volume], fetch, limits.extra_count)
@@ -96,7 +97,7 @@ def _gather(entry: Entry, fetch: Callable[[Role, FileRef], Artifact]) -> Candida
     kernel = entry.kernel
     if kernel is None:
         raise EntryError("the entry names nothing to start", entry=entry.id)
-    started = fetch(Role.UKI if entry.uki else Role.KERNEL, kernel)
+    started = fetch(Role.UKI if entry.uki else Role.OSPKG if entry.ospkg else Role.KERNEL, kernel)
     if entry.efi and has_linux_section(started.blob.view()):
         started = started.replace(role=Role.UKI)
     cmdline = entry.cmdline

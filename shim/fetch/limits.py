@@ -15,6 +15,7 @@ MEMINFO = "/proc/meminfo"
 MEMINFO_SIZE_MAX = 1 << 16
 MEMINFO_DIGITS_MAX = 16
 PACKED = (Role.CREDENTIAL, Role.EXTENSION)
+TWICE = (*PACKED, Role.OSPKG)
 
 
 class Limit(Value):
@@ -30,6 +31,7 @@ class Limits(Value):
 
     kernel_size: int = 512 * MIB
     uki_size: int = 2 * GIB
+    ospkg_size: int = 2 * GIB
     initrd_size: int = 4 * GIB
     devicetree_size: int = 4 * MIB
     manifest_size: int = 1 * MIB
@@ -46,6 +48,7 @@ class Limits(Value):
         own = {
             Role.KERNEL: self.kernel_size,
             Role.UKI: self.uki_size,
+            Role.OSPKG: self.ospkg_size,
             Role.INITRD: self.initrd_size,
             Role.DEVICETREE: self.devicetree_size,
             Role.MANIFEST: self.manifest_size,
@@ -60,8 +63,9 @@ class Limits(Value):
 
 
 def weight_of(role: Role) -> int:
-    """Return how often a byte of a role counts: what is packed into an archive is in memory a second time."""
-    return 2 if role in PACKED else 1
+    """Return how often a byte of a role counts: what is packed into an archive, or out of one, is in memory a second
+    time."""
+    return 2 if role in TWICE else 1
 
 
 def limits_for(facts: Files) -> Limits:

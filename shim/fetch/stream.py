@@ -55,9 +55,19 @@ def read_beside(ref: FileRef, files: Files, suffixes: Sequence[str]) -> tuple[tu
     """Return the detached signatures that lie beside a file, by their suffixes. Raises FetchError for one too long."""
     found = []
     for suffix in suffixes:
-        if files.exists(f"{ref.path}{suffix}"):
-            found.append((suffix, files.read(f"{ref.path}{suffix}", SIGNATURE_SIZE_MAX)))
+        path = path_beside(ref.path, suffix)
+        if path is not None and files.exists(path):
+            found.append((suffix, files.read(path, SIGNATURE_SIZE_MAX)))
     return tuple(found)
+
+
+def path_beside(path: str, suffix: str) -> str | None:
+    """Return where what lies beside a file by a suffix would be: OLD/NEW is for names that end in OLD, others have
+    no such file."""
+    old, slash, new = suffix.partition("/")
+    if not slash:
+        return f"{path}{suffix}"
+    return f"{path.removesuffix(old)}{new}" if path.endswith(old) else None
 
 
 def _copy(ref: FileRef, source: Source, sink: Sink, sha256: Hash, limit: Limit) -> bytes:

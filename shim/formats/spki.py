@@ -1,4 +1,7 @@
-"""Public keys: SubjectPublicKeyInfo. Spec: RFC 5280, 4.1.2.7; RFC 8017, A.1.1 (RSA); RFC 5480, 2 (curves)."""
+"""Public keys: SubjectPublicKeyInfo.
+
+Spec: RFC 5280, 4.1.2.7; RFC 8017, A.1.1 (RSA); RFC 5480, 2 (curves); RFC 8410, 4 (Ed25519).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 
 RSA_OID = "1.2.840.113549.1.1.1"
 EC_OID = "1.2.840.10045.2.1"
+ED25519_OID = "1.3.101.112"
+ED25519_SIZE = 32
 CURVES = {"1.2.840.10045.3.1.7": "P-256", "1.3.132.0.34": "P-384"}
 COORDINATE_SIZES = {"P-256": 32, "P-384": 48}
 POINT_UNCOMPRESSED = 0x04
@@ -40,7 +45,17 @@ class EcKey(Value):
         return f"ECDSA {self.curve}"
 
 
-def parse_public_key(data: bytes) -> RsaKey | EcKey:
+class Ed25519Key(Value):
+    """The encoding of a point, which is decoded where it is used."""
+
+    key: bytes
+
+    @property
+    def text(self) -> str:
+        return "Ed25519"
+
+
+def parse_public_key(data: bytes) -> RsaKey | EcKey | Ed25519Key:
     """Return the key of a SubjectPublicKeyInfo. Raises FormatError for kinds of keys that are not known here."""
     fields = parse_der(data, "public key").fields()
     algorithm = fields.take(SEQUENCE, "key algorithm").fields()
@@ -59,6 +74,11 @@ def parse_public_key(data: bytes) -> RsaKey | EcKey:
         if curve not in CURVES:
             raise FormatError("elliptic curve is unknown", found=curve)
         return parse_point(CURVES[curve], bits)
+    if kind == ED25519_OID:
+        algorithm.finish("key algorithm")
+        if len(bits) != ED25519_SIZE:
+            raise FormatError("Ed25519 key has a wrong size", expected=ED25519_SIZE, found=len(bits))
+        return Ed25519Key(key=bits)
     raise FormatError("public key is of an unknown kind", found=kind)
 
 

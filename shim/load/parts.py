@@ -1,4 +1,4 @@
-"""What a verified candidate is made of, once a UKI is taken apart: a kernel, archives in order, a command line."""
+"""What a verified candidate is made of, a UKI or OS package taken apart: kernel, archives, command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from shim.errors import LoadError
 from shim.formats.cpio import MAGICS, trailer_end
 from shim.formats.modsig import find_appended
 from shim.load.archive import Archive
-from shim.load.unpacked import join_uki
+from shim.load.unpacked import join_package, join_uki
 from shim.model import Role
 from shim.values import Value
 
@@ -22,7 +22,7 @@ COMPRESSED = {
 
 
 class Parts(Value):
-    """What is to be loaded. `kernel_artifact` is the kernel as a whole file, None when it came out of a UKI."""
+    """What is to be loaded. `kernel_artifact` is the kernel as a whole file, None when it came out of another."""
 
     kernel: memoryview
     kernel_artifact: Artifact | None
@@ -36,8 +36,9 @@ def parts_of(verified: Verified) -> Parts:
     candidate = verified.candidate
     given = tuple(archive_of(item) for item in candidate.initrds)
     trace = ["the device tree is not used on this architecture"] if candidate.devicetree else []
-    if candidate.kernel.role is Role.UKI:
-        made = join_uki(candidate, given)
+    joins = {Role.UKI: join_uki, Role.OSPKG: join_package}
+    if candidate.kernel.role in joins:
+        made = joins[candidate.kernel.role](candidate, given)
         kernel, artifact, archives, cmdline = made.kernel, None, made.archives, made.cmdline
         trace += made.trace
     else:

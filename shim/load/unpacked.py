@@ -1,7 +1,11 @@
-"""A UKI taken apart and put together with what lies beside it, as systemd-stub does. Spec: systemd-stub(7), 257."""
+"""A UKI taken apart and put together with what lies beside it, as systemd-stub does. Spec: systemd-stub(7), 257.
+
+And an OS package, which was unpacked when it had been judged: a kernel, an initramfs and a command line.
+"""
 
 from __future__ import annotations
 
+from shim.errors import LoadError, printable
 from shim.formats.stub import (
     PLACES,
     UNUSED_ON_X86,
@@ -19,9 +23,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.model import Candidate, Extra
 
+SHOWN_LABEL_SIZE = 120
+
 
 class Unpacked(Value):
-    """What a UKI comes to: its kernel, all archives in order, and the command line with what add-ons append."""
+    """What a UKI or OS package comes to: kernel, all archives in order, the command line with what add-ons append."""
 
     kernel: memoryview
     archives: tuple[Archive, ...]
@@ -58,6 +64,20 @@ def join_uki(candidate: Candidate, given: tuple[Archive, ...]) -> Unpacked:
     return Unpacked(
         kernel=uki.linux, archives=tuple(archives), trace=tuple(trace),
         cmdline=extend_cmdline(cmdline, [addon for _, addon in addons]),
+    )  # fmt: skip
+
+
+def join_package(candidate: Candidate, given: tuple[Archive, ...]) -> Unpacked:
+    """Return the parts of an OS package. Raises LoadError for one that was not unpacked."""
+    package = candidate.package
+    if package is None:
+        raise LoadError("the OS package was not unpacked", file=candidate.kernel.name)
+    manifest = package.manifest
+    initramfs = Archive(name=f"{candidate.kernel.name} {manifest.initramfs}", data=package.initramfs)
+    return Unpacked(
+        kernel=package.kernel, archives=(initramfs, *given),
+        trace=(f"kernel {manifest.kernel} of the OS package {printable(manifest.label, SHOWN_LABEL_SIZE)}".rstrip(),),
+        cmdline=manifest.cmdline if candidate.cmdline is None else candidate.cmdline,
     )  # fmt: skip
 
 

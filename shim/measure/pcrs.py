@@ -24,6 +24,8 @@ CONFIG = Use(pcr=8, what="the boot shim's configuration, each file it names, eac
 ENTRY = Use(pcr=8, what="the entry that is tried", hashed="the entry's id, in UTF-8")
 KERNEL = Use(pcr=9, what="a kernel that is no UKI", hashed="the file's bytes")
 INITRD = Use(pcr=9, what="each initrd that is not in a UKI", hashed="the file's bytes")
+PACKAGE = Use(pcr=9, what="an OS package, its kernel and its initramfs",
+              hashed="three events: the archive's bytes, then the bytes of each file")  # fmt: skip
 DEVICETREE = Use(pcr=9, what="a device tree that is not in a UKI", hashed="the file's bytes")
 SECTION = Use(pcr=11, what="each section of a UKI, in systemd-stub's order",
               hashed="two events: the section's name with its NUL, then its bytes")  # fmt: skip
@@ -37,8 +39,8 @@ PARAMETERS = Use(pcr=12, what="credentials, global credentials and configuration
                  hashed="the archive that is made of them, one for each of the three")  # fmt: skip
 EXTENSION = Use(pcr=13, what="system extensions beside a UKI", hashed="the archive that is made of them")
 
-PLAN = (CONFIG, ENTRY, KERNEL, INITRD, DEVICETREE, SECTION, PROFILE, CMDLINE, ADDON_CMDLINE, ADDON_PART, PARAMETERS,
-        EXTENSION)  # fmt: skip
+PLAN = (CONFIG, ENTRY, KERNEL, INITRD, PACKAGE, DEVICETREE, SECTION, PROFILE, CMDLINE, ADDON_CMDLINE, ADDON_PART,
+        PARAMETERS, EXTENSION)  # fmt: skip
 
 # The tags of EV_EVENT_TAG events. Spec: systemd 257, src/fundamental/tpm2-pcr.h.
 PROFILE_TAG, ADDON_INITRD_TAG, ADDON_UCODE_TAG = 0x13AED6DB, 0x49DFFE0F, 0xDAC08E1A

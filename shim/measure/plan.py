@@ -23,6 +23,7 @@ from shim.measure.pcrs import (
     EXTENSION,
     INITRD,
     KERNEL,
+    PACKAGE,
     PARAMETERS,
     PROFILE,
     PROFILE_TAG,
@@ -96,6 +97,8 @@ def measure_candidate(candidate: Candidate, chids: Callable[[], Sequence[bytes]]
             found.append(_tagged(PROFILE.pcr, PROFILE_TAG, f"profile {candidate.profile}", str(candidate.profile),
                                  utf16(str(candidate.profile))))
         found += measure_uki(candidate.kernel.blob.view(), candidate.profile, chids)
+    elif candidate.kernel.role is Role.OSPKG:
+        found += measure_package(candidate)
     else:
         found.append(_file(KERNEL.pcr, candidate.kernel))
     if candidate.cmdline is not None:
@@ -127,6 +130,20 @@ def measure_uki(
     ordered = (found.get(name) for name in SECTIONS)
     return tuple(one for section in ordered if section is not None and section.virtual_size
                  for one in _section(section, data))
+
+
+def measure_package(candidate: Candidate) -> list[Measurement]:
+    """Return what is measured of an OS package: the archive, its two files, and its command line where it is used."""
+    package = candidate.package
+    if package is None:
+        raise MeasureError("the OS package was not unpacked", file=candidate.kernel.name)
+    manifest, name = package.manifest, candidate.kernel.name
+    found = [_file(PACKAGE.pcr, candidate.kernel)]
+    for member, content in ((manifest.kernel, package.kernel), (manifest.initramfs, package.initramfs)):
+        found.append(_told(PACKAGE.pcr, f"{member} of {name}", content))
+    if candidate.cmdline is None:
+        found.append(measure_cmdline(manifest.cmdline))
+    return found
 
 
 def measure_beside(candidate: Candidate) -> list[Measurement]:
@@ -194,7 +211,7 @@ def _file(pcr: int, artifact: Artifact) -> Measurement:
                        sha256=artifact.sha256)
 
 
-def _told(pcr: int, description: str, content: bytes) -> Measurement:
+def _told(pcr: int, description: str, content: Buffer) -> Measurement:
     return Measurement(pcr=pcr, description=description, content=content, data=_told_data(description))
 
 

@@ -1,10 +1,11 @@
 """Verify: from a `Candidate` to `Verified`, by the policy. Nothing else makes a `Verified`.
 
 Every piece that a kernel would see is judged for its role: the kernel or UKI, each initrd, the command line, the
-device tree. A UKI's signature covers its own parts; what comes beside it (an initrd, another command line) needs a
-rule of its own. The boot configuration that an entry was read from is judged where the policy has a rule for it. What
-lies beside a UKI for its stub to pick up is not part of what was asked for: a file of these that no rule takes is left
-out, and the rest is booted.
+device tree. A UKI's signature covers its own parts, and that of an OS package its own; what comes beside it (an initrd,
+another command line) needs a rule of its own. The boot configuration that an entry was read from is judged where the
+policy has a rule for it. An OS package is unpacked once it is accepted, and not before. What lies beside a UKI for its
+stub to pick up is not part of what was asked for: a file of these that no rule takes is left out, and the rest is
+booted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from itertools import islice
 from types import MappingProxyType
 
-from shim.errors import VerifyError
+from shim.errors import FormatError, VerifyError
 from shim.formats.digests import SHA256, digest_of
 from shim.model import Role, Verified
 from shim.verify.age import check_age
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from shim.verify.policy import Policy
 
 __all__ = ["judge_piece", "verify"]
+WITH_CMDLINE = (Role.UKI, Role.OSPKG)  # bring a command line of their own
 
 
 def verify(
@@ -57,12 +59,25 @@ def verify(
             refusal = VerifyError(f"the {verdict.role.value} is not trusted: {verdict.reason}", file=verdict.name)
             refusal.verdicts = verdicts
             raise refusal
+    if candidate.kernel.role is Role.OSPKG:
+        candidate = _unpack(candidate)
     judged = [(extra, judge_piece(piece, policy_for(piece)))
               for extra in candidate.extras for piece in (_piece(extra.artifact, new_hash, proof),)]
     taken = tuple(extra for extra, verdict in judged if verdict.accepted or policy.audit)
     if len(taken) < len(candidate.extras):
         candidate = candidate.replace(extras=taken)
     return Verified(candidate=candidate, verdicts=(*verdicts, *(verdict for _, verdict in judged)))
+
+
+def _unpack(candidate: Candidate) -> Candidate:
+    """Return a candidate with its OS package unpacked. Raises VerifyError for one that makes no sense."""
+    from shim.formats.ospkg import unpack_package
+
+    try:
+        package = unpack_package(candidate.kernel.blob.view(), candidate.room)
+    except FormatError as problem:
+        raise VerifyError(f"the OS package cannot be used: {problem}", file=candidate.kernel.name) from problem
+    return candidate.replace(package=package)
 
 
 def judge_piece(piece: Piece, policy: Policy) -> Verdict:
@@ -131,8 +146,8 @@ def _pieces(candidate: Candidate, new_hash: NewHash, proof: Proof) -> Iterator[P
     yield _piece(candidate.kernel, new_hash, proof)
     if candidate.cmdline is not None:
         yield _cmdline_piece(candidate, candidate.cmdline, new_hash, proof)
-    elif candidate.kernel.role is not Role.UKI:
-        raise VerifyError("a kernel that is no UKI has no command line of its own", file=candidate.kernel.name)
+    elif candidate.kernel.role not in WITH_CMDLINE:
+        raise VerifyError("a kernel alone has no command line of its own", file=candidate.kernel.name)
     for initrd in candidate.initrds:
         yield _piece(initrd, new_hash, proof)
     if candidate.devicetree is not None:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from shim.verify import appended, authenticode, cms, exact, manifest, minisign, openpgp, sha256, ssh, unsigned, verity
+from shim.verify import (
+    appended,
+    authenticode,
+    cms,
+    exact,
+    manifest,
+    minisign,
+    openpgp,
+    ospkg,
+    sha256,
+    ssh,
+    unsigned,
+    verity,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +29,9 @@ if TYPE_CHECKING:
     class Kind(Protocol):
         """NAME is the word of the policy, ROLES what it can judge, `parse_pins` reads the list named like it.
 
-        SUFFIXES are those of the detached signatures that it looks for. A kind with keys of its own has
-        `parse_keys(data)`, too, which returns those of one file of `policy.keys.NAME` or raises FormatError.
-        One that trusts `policy.anchors` says so with USES_ANCHORS.
+        SUFFIXES are those of the detached signatures that it looks for; OLD/NEW is NEW in place of OLD. A kind with
+        keys of its own has `parse_keys(data)`, too, which returns those of one file of `policy.keys.NAME` or raises
+        FormatError. One that trusts `policy.anchors` says so with USES_ANCHORS.
         """
 
         NAME: str
@@ -27,7 +40,10 @@ if TYPE_CHECKING:
 
         def parse_pins(self, values: tuple[str, ...], key: str) -> tuple[bytes, ...]: ...
         def judge(self, piece: Piece, policy: Policy) -> Iterable[Verdict]:
-            """Give a verdict that accepts for each signer, one after another; raise VerifyError where there is none."""
+            """Give a verdict that accepts for each signer, one after another; raise VerifyError where there is none.
+
+            It may raise behind the last one, too, with the reasons against others.
+            """
 
 KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,
@@ -38,6 +54,7 @@ KINDS: dict[str, Kind] = {
     manifest.NAME: manifest,
     minisign.NAME: minisign,
     openpgp.NAME: openpgp,
+    ospkg.NAME: ospkg,
     ssh.NAME: ssh,
     verity.NAME: verity,
     unsigned.NAME: unsigned,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 from shim.boot import Boot
 from shim.config import parse_config
@@ -51,9 +52,9 @@ class World:
 
     def __init__(
         self, superblock: bytes, config: str = "", keys: list[str | float] | None = None, early: Sequence[Problem] = (),
-        tpm: RecordingTpm | None = None,
+        tpm: RecordingTpm | None = None, held: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
-        self.superblock, self.early = superblock, early
+        self.superblock, self.early, self.held = superblock, early, held
         self.machine = RecordingMachine(facts=facts(pc(GIB)), keys=keys or [], tpm=tpm)
         self.config = config
 
@@ -81,7 +82,7 @@ class World:
         return self.config if "[policy" in self.config else self.config + policy(memtest())
 
     def boot(self) -> World:
-        config = parse_config(self.config_text, "test.toml", lambda name: b"")
+        config = parse_config(self.config_text, "test.toml", lambda name: self.held.get(name, b""))
         self.report = Report(self.machine.clock)
         self.report.problems.extend(self.early)
         self.report.configured(config)

@@ -70,7 +70,7 @@ def test_what_makes_it_weak_is_a_warning(
 
 
 def test_an_empty_policy_boots_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "neither kernel nor uki has a rule" in said(config, "", capsys)[1]
+    assert "none of kernel, uki, ospkg has a rule" in said(config, "", capsys)[1]
 
 
 def test_a_wrong_one_is_an_error_with_its_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -207,7 +207,7 @@ def test_kernels_are_not_looked_for_where_there_is_a_configuration(tmp_path: Pat
 
 def test_dialects_can_be_chosen(tmp_path: Path) -> None:
     assert not read(make_tree(tmp_path, dict(TREE)), dialects=["bls2"]).entries
-    assert {dialect.name for dialect in DIALECTS} == {"bls1", "bls2", "found"}
+    assert {dialect.name for dialect in DIALECTS} == {"bls1", "bls2", "ospkg", "found"}
 
 
 @pytest.mark.parametrize(("text", "timeout", "default"), [
@@ -325,8 +325,8 @@ def test_the_json_is_the_schema(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert said["schema"] == "bootshim.entries/1"
     assert list(said) == ["schema", "entries", "problems"]
     assert list(said["entries"][0]) == [
-        "id", "title", "version", "dialect", "source", "linux", "initrd", "cmdline", "devicetree", "efi", "multiboot",
-        "modules", "default", "rank", "tries_left", "tries_done", "hidden", "trace"]
+        "id", "title", "version", "dialect", "source", "linux", "initrd", "cmdline", "devicetree", "efi", "ospkg",
+        "multiboot", "modules", "default", "rank", "tries_left", "tries_done", "hidden", "trace"]
     assert said["entries"][0]["source"] == "/loader/entries/debian-6.1.conf:1"
     assert list(said["problems"][0]) == ["source", "error"]
 

@@ -120,8 +120,8 @@ def test_kinds_of_volumes_are_documented() -> None:
 
 def test_entries_have_the_form_of_the_entries_command() -> None:
     assert list(entry_json(ENTRY)) == [
-        "id", "title", "version", "dialect", "source", "linux", "initrd", "cmdline", "devicetree", "efi", "multiboot",
-        "modules", "default", "rank", "tries_left", "tries_done", "hidden", "trace",
+        "id", "title", "version", "dialect", "source", "linux", "initrd", "cmdline", "devicetree", "efi", "ospkg",
+        "multiboot", "modules", "default", "rank", "tries_left", "tries_done", "hidden", "trace",
     ]  # fmt: skip
     assert entry_json(ENTRY)["linux"] == "/vmlinuz"
     assert entry_json(ENTRY)["initrd"] == ["/initrd.img"]
