@@ -95,6 +95,8 @@ def _approvals(
                 if keys.isdisjoint(verdict.keys):
                     keys.update(verdict.keys)
                     yield verdict
+                elif (again := f"{verdict.signer} has approved already") not in problems:
+                    problems.append(again)
         except VerifyError as problem:
             problems.append(str(problem))
 

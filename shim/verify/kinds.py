@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
         def parse_pins(self, values: tuple[str, ...], key: str) -> tuple[bytes, ...]: ...
         def judge(self, piece: Piece, policy: Policy) -> Iterable[Verdict]:
-            """Give a verdict that accepts for each signer, one after another; raise VerifyError where there is none."""
+            """Give a verdict that accepts for each signer, one after another.
+
+            Raises VerifyError at the end with the reasons against others, or when there is none.
+            """
 
 KINDS: dict[str, Kind] = {
     authenticode.NAME: authenticode,
