@@ -84,8 +84,8 @@ class Entry(Value):
     Exactly one of `linux`, `uki`, `ospkg`, `efi`, `multiboot` names what is started. `source` is "path:line" in
     `volume`, `configuration` are the files that it was read from. `cmdline` is None when that file brings its own (a
     UKI or OS package without an override); `own_cmdline` is that text, for people, where it was read. `rank` counts
-    from 0, the first to be tried; `hidden` is the reason why the entry is not offered, None when it is. `tries_left` and
-    `tries_done` come from a boot-counting name and are None where the name has no counter. `trace` holds one
+    from 0, the first to be tried; `hidden` is the reason why the entry is not offered, None when it is. `tries_left`
+    and `tries_done` come from a boot-counting name and are None where the name has no counter. `trace` holds one
     sentence for each decision that made the entry what it is, in order.
     """
 

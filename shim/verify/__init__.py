@@ -25,7 +25,7 @@ from shim.verify.sbat import check_sbat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from shim.formats.digests import NewHash
     from shim.model import Artifact, Candidate, Verdict, Volume
@@ -54,19 +54,26 @@ def verify(
                       if policy_for(piece).judges(Role.ENTRY))
     if proof.verdict is not None:
         verdicts = (proof.verdict, *verdicts)
-    for verdict in verdicts:
-        if not verdict.accepted and not policy.audit:
-            refusal = VerifyError(f"the {verdict.role.value} is not trusted: {verdict.reason}", file=verdict.name)
-            refusal.verdicts = verdicts
-            raise refusal
-    if candidate.kernel.role is Role.OSPKG:
-        candidate = _unpack(candidate)
+    try:
+        _demand(verdicts, policy)
+        if candidate.kernel.role is Role.OSPKG:
+            candidate = _unpack(candidate)
+    except VerifyError as refusal:
+        refusal.verdicts = verdicts
+        raise
     judged = [(extra, judge_piece(piece, policy_for(piece)))
               for extra in candidate.extras for piece in (_piece(extra.artifact, new_hash, proof),)]
     taken = tuple(extra for extra, verdict in judged if verdict.accepted or policy.audit)
     if len(taken) < len(candidate.extras):
         candidate = candidate.replace(extras=taken)
     return Verified(candidate=candidate, verdicts=(*verdicts, *(verdict for _, verdict in judged)))
+
+
+def _demand(verdicts: Iterable[Verdict], policy: Policy) -> None:
+    """Raise VerifyError with the first refusal, where the policy does more than audit."""
+    for verdict in verdicts:
+        if not verdict.accepted and not policy.audit:
+            raise VerifyError(f"the {verdict.role.value} is not trusted: {verdict.reason}", file=verdict.name)
 
 
 def _unpack(candidate: Candidate) -> Candidate:
@@ -114,6 +121,8 @@ def _approvals(
                 if keys.isdisjoint(verdict.keys):
                     keys.update(verdict.keys)
                     yield verdict
+                elif (again := f"{verdict.signer} has approved already") not in problems:
+                    problems.append(again)
         except VerifyError as problem:
             problems.append(str(problem))
 

@@ -34,9 +34,11 @@ def parse_keys(data: bytes) -> tuple[MinisignKey, ...]:
 
 
 def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
-    """Give a verdict for each key of the policy that signed the file. Raises VerifyError when none did."""
-    problems: list[str] = []
-    given: list[bytes] = []
+    """Give a verdict for each signature by a key of the policy.
+
+    Raises VerifyError at the end with the reasons against the others, or when there is none.
+    """
+    problems, accepted = list[str](), False
     for suffix in SUFFIXES:
         data = piece.beside.get(suffix)
         if data is None:
@@ -46,11 +48,9 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
         except (FormatError, VerifyError) as problem:
             problems.append(f"{suffix}: {problem}")
             continue
-        if key.key not in given:
-            given.append(key.key)
-            yield piece.accepted(NAME, reason, signer=f"minisign key {key.key_id}", covered="all bytes",
-                                 keys=(key.key,))
-    if not given:
+        accepted = True
+        yield piece.accepted(NAME, reason, signer=f"minisign key {key.key_id}", covered="all bytes", keys=(key.key,))
+    if problems or not accepted:
         raise VerifyError("; ".join(problems) or "no signature of minisign beside it")
 
 

@@ -48,11 +48,13 @@ def parse_keys(data: bytes) -> tuple[Certificate, ...]:
 
 
 def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
-    """Give a verdict for each certificate of the policy that signed the file. Raises VerifyError when none did."""
+    """Give a verdict for each signature by a certificate of the policy.
+
+    Raises VerifyError at the end with the reasons against the others, or when there is none.
+    """
     from shim.verify.openpgp_keys import Checker
 
-    problems: list[str] = []
-    given: list[bytes] = []
+    problems, accepted = list[str](), False
     keys, checker = _merged(policy.keys.get(NAME, ())), Checker(piece.new_hash)
     for place, signature, kind, covered in _signatures(piece, problems):
         try:
@@ -60,10 +62,9 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
         except (FormatError, VerifyError) as problem:
             problems.append(f"{place}: {problem}")
             continue
-        if signer.primary.body not in given:
-            given.append(signer.primary.body)
-            yield _accept(piece, signer, signature, "its text" if kind == OF_TEXT else "all bytes")
-    if not given:
+        accepted = True
+        yield _accept(piece, signer, signature, "its text" if kind == OF_TEXT else "all bytes")
+    if problems or not accepted:
         raise VerifyError("; ".join(problems) or "no signature of OpenPGP beside it")
 
 

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from shim.formats.spki import Ed25519Key
     from shim.formats.x509 import Certificate
     from shim.model import Verdict
     from shim.verify.keys import SignatureChecker
@@ -66,12 +67,12 @@ def judge(piece: Piece, policy: Policy) -> Iterator[Verdict]:
         if claim.certificate.spki in counted:
             continue
         try:
-            root = _check(claim, piece, policy, checker)
+            key, root = _check(claim, piece, policy, checker)
         except (FormatError, VerifyError) as problem:
             problems.append(f"{claim.place}: {problem}")
             continue
         counted.add(claim.certificate.spki)
-        yield _accept(piece, claim.certificate, root)
+        yield _accept(piece, claim.certificate, key, root)
     if problems or not counted:  # also where some are good: they may be too few, and then people want to know why
         raise VerifyError("; ".join(problems) or "its descriptor holds no signature")
 
@@ -97,8 +98,8 @@ def _claims(piece: Piece, problems: list[str]) -> Iterator[Claim]:
         yield Claim(place=place, certificate=certificate, signature=pair.signature)
 
 
-def _check(claim: Claim, piece: Piece, policy: Policy, checker: SignatureChecker) -> Certificate:
-    """Return the root that a claim leads to. Raises VerifyError or FormatError."""
+def _check(claim: Claim, piece: Piece, policy: Policy, checker: SignatureChecker) -> tuple[Ed25519Key, Certificate]:
+    """Return the key of a claim, and the root that it leads to. Raises VerifyError or FormatError."""
     from shim.formats.spki import Ed25519Key, parse_public_key
     from shim.verify.chain import ChainBuilder
     from shim.verify.ed25519 import check_ed25519
@@ -108,7 +109,7 @@ def _check(claim: Claim, piece: Piece, policy: Policy, checker: SignatureChecker
     if not isinstance(key, Ed25519Key):
         raise VerifyError("OS packages are signed by Ed25519 keys only", found=key.text)
     check_ed25519(key.key, (piece.sha256,), claim.signature)
-    return chain[-1]
+    return key, chain[-1]
 
 
 def _check_revoked(certificates: Sequence[Certificate], policy: Policy, checker: SignatureChecker) -> None:
@@ -125,12 +126,12 @@ def _check_revoked(certificates: Sequence[Certificate], policy: Policy, checker:
             raise VerifyError(f"the certificate of {issuer.subject_text}, which issued that of {name}, is revoked")
 
 
-def _accept(piece: Piece, certificate: Certificate, root: Certificate) -> Verdict:
+def _accept(piece: Piece, certificate: Certificate, key: Ed25519Key, root: Certificate) -> Verdict:
     """Return the verdict. stmgr's certificates have no names: the key says who it is."""
     from shim.formats.digests import SHA256, digest_of
 
     digest = digest_of(SHA256, certificate.spki, piece.new_hash)[:SHOWN_KEY_SIZE].hex()
     signer = f"{certificate.subject_text}, key {digest}"
     under = "which is a root itself" if certificate.encoded == root.encoded else f"under {root.subject_text}"
-    verdict = piece.accepted(NAME, f"signed by {signer}, {under} (Ed25519)", signer=signer, covered="all bytes")
-    return verdict.replace(key=certificate.spki)
+    return piece.accepted(NAME, f"signed by {signer}, {under} (Ed25519)", signer=signer, covered="all bytes",
+                          keys=(key.key,))

@@ -58,9 +58,10 @@ def claims_of(
 def judge_claims(
     kind: str, piece: Piece, policy: Policy, claims: Sequence[Claim], problems: list[str]
 ) -> Iterator[Verdict]:
-    """Give a verdict for each signer whose chain leads to an anchor. Raises VerifyError when there is none.
+    """Give a verdict for each signer whose chain leads to an anchor.
 
-    `problems` are reasons that the kind has already.
+    Raises VerifyError at the end with the reasons against the others, or when there is none. `problems` are reasons
+    that the kind has already.
     """
     checker, accepted = SignatureChecker(piece.new_hash), False
     for claim in claims:
@@ -73,7 +74,7 @@ def judge_claims(
             continue
         accepted = True
         yield _accept(kind, piece, claim, chain)
-    if not accepted:
+    if problems or not accepted:
         raise VerifyError("; ".join(problems) or "it carries no signature")
 
 

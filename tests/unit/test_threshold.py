@@ -103,3 +103,23 @@ def test_who_signed_the_manifest_does_not_count_again_for_a_file_in_it(tmp_path:
     assert not judged(3, [one, two], [one]).accepted
     assert not judged(3, [one, two], [one, two]).accepted  # two people, however often they sign
     assert judged(3, [one, two], [three]).accepted
+
+
+def test_what_is_wrong_with_the_others_is_told(tmp_path: Path) -> None:
+    """One signer of two is not enough: the sentence says why the second does not count."""
+    one, two = (make_signer(tmp_path / name, "minisign") for name in ("one", "two"))
+    root = identity("Root", key("p256"), ca=True)
+    leaf, stranger = identity("Leaf", key("p256", 1), root), identity("Stranger", key("p256", 9), ca=True)
+    table = {"anchors": ["root"], "keys": {"minisign": ["1", "2"]},
+             "kernel": {"require": ["minisign", "cms"], "threshold": 2}}
+    policy = parse_policy(table, {"root": root.der, "1": one.public, "2": two.public}.__getitem__)
+    reason = judge(policy, KERNEL, {".minisig": one.sign(KERNEL), ".sig": two.sign(b"another")}).reason
+    assert reason.startswith("1 of 2 approvals: signed by the minisign key ")
+    assert "; .sig: the Ed25519 signature does not fit; its .sig: DER" in reason
+    reason = judge(policy, KERNEL, {".p7s": cms(KERNEL, By(leaf), By(stranger))}).reason
+    assert reason == (
+        "1 of 2 approvals: signed by Leaf, under Root (SHA-256); no signature of minisign beside it; its .p7s, "
+        "signer 2: no anchor of the policy has issued it (signer=Stranger, issuer=Stranger)")
+    twice = {".minisig": one.sign(KERNEL), ".sig": one.sign(KERNEL)}
+    assert "has approved already" in judge(policy, KERNEL, twice).reason
+    assert judge(policy, KERNEL, {".minisig": one.sign(KERNEL), ".p7s": cms(KERNEL, By(stranger), By(leaf))}).accepted

@@ -29,7 +29,10 @@ CASES = (
 MODES = ("enforce", "audit")
 LINE = "root=/dev/vda2 ro"
 VOLUME = "vda1"
-PATHS = {Role.KERNEL: "/vmlinuz", Role.UKI: "/linux.efi", Role.INITRD: "/initrd.img", Role.MANIFEST: "/manifest.toml"}
+PATHS = {Role.KERNEL: "/vmlinuz", Role.UKI: "/linux.efi", Role.INITRD: "/initrd.img", Role.MANIFEST: "/manifest.toml",
+         Role.OSPKG: "/ospkg/os.zip"}
+STARTED = (Role.KERNEL, Role.UKI, Role.OSPKG)
+WITH_LINE = (Role.UKI, Role.OSPKG)
 NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -135,7 +138,7 @@ def judge(trial: Trial, mode: str) -> Outcome:
 
 def _others(role: Role) -> dict[str, object]:
     rules: dict[str, object] = {Role.CMDLINE.value: {"require": ["exact"], "exact": [LINE]}}
-    if role not in (Role.KERNEL, Role.UKI):
+    if role not in STARTED:
         rules[Role.KERNEL.value] = {"require": ["sha256"], "sha256": [hashlib.sha256(real_kernel()).hexdigest()]}
     return rules
 
@@ -143,10 +146,10 @@ def _others(role: Role) -> dict[str, object]:
 def _candidate(trial: Trial) -> Candidate:
     entry, role = Entry(id="entry", dialect="bls1", volume=VOLUME, source="/entry.conf:1"), trial.role
     mine = _artifact(role, trial.file, trial.path)
-    kernel = mine if role in (Role.KERNEL, Role.UKI) else _artifact(Role.KERNEL, File(real_kernel()))
+    kernel = mine if role in STARTED else _artifact(Role.KERNEL, File(real_kernel()))
     return Candidate(
         entry=entry, kernel=kernel, initrds=(mine,) if role is Role.INITRD else (),
-        cmdline=trial.file.data.decode() if role is Role.CMDLINE else None if role is Role.UKI else LINE,
+        cmdline=trial.file.data.decode() if role is Role.CMDLINE else None if role in WITH_LINE else LINE,
         manifest=trial.proof and _artifact(Role.MANIFEST, trial.proof),
         root_hashes=tuple(trial.file.beside.items()) if role is Role.CMDLINE else (),
     )

@@ -11,12 +11,13 @@ from tests.builders.judgements.certificates import appended_rows, cms_rows
 from tests.builders.judgements.images import authenticode_rows
 from tests.builders.judgements.keys import minisign_rows, openpgp_rows, ssh_rows
 from tests.builders.judgements.lists import exact_rows, manifest_rows, sha256_rows, unsigned_rows
+from tests.builders.judgements.packages import ospkg_rows
 from tests.builders.judgements.root_hashes import verity_rows
 
 MAKERS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "authenticode": authenticode_rows, "cms": cms_rows, "appended": appended_rows, "sha256": sha256_rows,
     "exact": exact_rows, "manifest": manifest_rows, "minisign": minisign_rows, "openpgp": openpgp_rows,
-    "ssh": ssh_rows, "verity": verity_rows, "unsigned": unsigned_rows,
+    "ospkg": ospkg_rows, "ssh": ssh_rows, "verity": verity_rows, "unsigned": unsigned_rows,
 }  # fmt: skip
 HEAD = """\
 Every kind of judgement, every case, in both modes: what is presented, and the exact verdict.
