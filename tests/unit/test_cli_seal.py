@@ -203,7 +203,8 @@ def test_systemd_pcrlock_recognizes_all_that_was_measured_and_predicts_it(
         words.append(str(folder))
     (tmp_path / "lock").mkdir()
     written = components(capsys, tmp_path / "lock", words)
-    assert written == [tmp_path / "lock" / f"{name}.pcrlock.d/uki.pcrlock" for name in pcrs.values()]
+    variant = "uki@1" if "--profile=1" in words else "uki"  # profiles do not overwrite each other
+    assert written == [tmp_path / "lock" / f"{name}.pcrlock.d/{variant}.pcrlock" for name in pcrs.values()]
     arguments = build_parser().parse_args(["measure", *words])
     events = predict(arguments, read_candidate(arguments), list(BANKS))
     log = tmp_path / "log"
