@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     candidate = read_candidate(arguments)
     events = predict(arguments, candidate, banks)
     if arguments.pcrlock is not None:
-        for path in write_components(arguments.pcrlock, Path(candidate.entry.id).stem, events):
+        for path in write_components(arguments.pcrlock, variant_of(candidate), events):
             print(f"bootshim measure: written: {path}", file=sys.stderr)
     logged = [LogEvent(pcr_index=event.pcr, event_type=event.event_type, digests=event.digests, event=event.data)
               for event in events]  # fmt: skip
@@ -126,6 +126,12 @@ def sign(arguments: argparse.Namespace, candidate: Candidate, values: Mapping[st
         print(f"bootshim measure: {NOT_CARRIED if carried is None else OTHER_CARRIED}", file=sys.stderr)
     appended = None if arguments.append is None else read_text(arguments.append)
     return sign_pcr11(known, arguments.phase, key, appended)
+
+
+def variant_of(candidate: Candidate) -> str:
+    """Return what tells this boot from others of the same kind in a directory of components."""
+    name = Path(candidate.entry.id).name.removesuffix(".efi")
+    return f"{name}@{candidate.profile}" if candidate.profile and "@" not in name else name
 
 
 def predict(arguments: argparse.Namespace, candidate: Candidate, banks: list[str]) -> list[Event]:

@@ -43,7 +43,7 @@ def systemd_sign(folder: Path, sections: Mapping[str, bytes], *words: str, own: 
 def pcrlock(tpm: TpmServer, log: Path, *words: str) -> str:
     """Return what `systemd-pcrlock` prints on a machine with this TPM, whose firmware has left this event log."""
     own = {"SYSTEMD_TPM2_DEVICE": tpm.device, "SYSTEMD_MEASURE_LOG_FIRMWARE": str(log),
-           "SYSTEMD_MEASURE_LOG_USERSPACE": f"{log}.no-such-file", "COLUMNS": "200"}  # fmt: skip
+           "SYSTEMD_MEASURE_LOG_USERSPACE": f"{log}.userspace", "COLUMNS": "200"}  # fmt: skip
     return _run([*newer("systemd-pcrlock"), *words], {**os.environ, **own})
 
 

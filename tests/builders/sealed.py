@@ -33,35 +33,61 @@ PACKAGES = (
 SERIAL = "vault"  # by which the guest knows the disk
 TOKEN_SIZE = 32
 
-# The first boot finds a disk that is no LUKS volume but holds a token: it makes the volume, seals it, puts the token
-# inside. From then on only the TPM opens it.
-SCRIPT = f"""#!/bin/busybox sh
-export PATH=/usr/bin:/usr/sbin:/usr/lib/systemd:/bin SYSTEMD_FORCE_MEASURE=1
+PAGE = Path(__file__).parents[2] / "docs/measuring.md"
+
+
+def recipe() -> list[str]:
+    """Return the commands of docs/measuring.md that seal a volume, as they stand there, continued lines joined."""
+    part = PAGE.read_text().partition("\n## Seal a volume\n")[2].partition("\n## ")[0].replace("\\\n", " ")
+    return [line.strip() for line in part.splitlines() if line.startswith("    ")]
+
+
+def command(beginning: str) -> str:
+    """Return the one command of the recipe that begins so."""
+    found, = (line for line in recipe() if line.startswith(beginning))
+    return found
+
+
+def script() -> str:
+    """Return what the target does, by the commands of the recipe.
+
+    The first boot finds a disk that is no LUKS volume but holds a token: it makes the volume, seals it, puts the token
+    inside. From then on only the TPM opens it.
+    """
+    return f"""#!/bin/busybox sh
+export PATH=/usr/bin:/usr/sbin:/usr/lib/systemd:/bin
 /bin/busybox --install -s /bin
 mkdir -p /run /tmp /var/tmp
 mount -t devtmpfs dev /dev
 disk=/dev/$(grep -lx {SERIAL} /sys/block/*/serial | cut -d / -f 4)
-enter() {{ systemd-pcrextend "$1" && echo "target phase=$1"; }}
-open() {{
-  systemd-cryptsetup attach vault $disk - \\
-    tpm2-device=auto,tpm2-signature=/.extra/tpm2-pcr-signature.json,headless=true,luks 2>&1 | sed 's/^/attach: /'
+attach() {{
+  {command("systemd-cryptsetup attach")} > /run/said 2>&1
+  cat /run/said
   test -e /dev/mapper/vault
 }}
-enter enter-initrd
+try() {{
+  if attach; then
+    echo "target $1=$(head -c {TOKEN_SIZE} /dev/mapper/vault)"
+    systemd-cryptsetup detach vault
+  else
+    echo "target $1=closed: $(grep -o 'No TPM2 metadata matching the current system state' /run/said)"
+  fi
+}}
 if ! cryptsetup isLuks $disk; then
   head -c {TOKEN_SIZE} $disk > /run/token
   head -c 32 /dev/urandom > /run/key
   cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 $disk /run/key
-  systemd-cryptenroll --unlock-key-file=/run/key --wipe-slot=password --tpm2-device=auto --tpm2-pcrs= \\
-    --tpm2-public-key=/.extra/tpm2-pcr-public-key.pem --tpm2-public-key-pcrs=11 $disk && echo target sealed=yes
-  open && cat /run/token > /dev/mapper/vault && sync && systemd-cryptsetup detach vault
+  {command("systemd-cryptenroll")} && echo target sealed=yes
+  attach && cat /run/token > /dev/mapper/vault && sync && systemd-cryptsetup detach vault
 fi
-if open; then
-  echo "target inside=$(head -c {TOKEN_SIZE} /dev/mapper/vault)"
-  systemd-cryptsetup detach vault
-fi
-enter leave-initrd
-if open; then echo target later=open; else echo target later=closed; fi
+try before
+systemd-pcrextend enter-initrd
+try unforced
+export SYSTEMD_FORCE_MEASURE=1
+systemd-pcrextend enter-initrd
+try inside
+systemd-pcrextend leave-initrd
+try later
 """
 
 
@@ -70,7 +96,7 @@ def sealed_target(token: str) -> bytes:
     found = dict(_with_libraries([*PROGRAMS, *(f"{LIBRARIES}/{name}" for name in OPENED)]))
     found["lib64/ld-linux-x86-64.so.2"] = _file(f"{LIBRARIES}/ld-linux-x86-64.so.2")
     busybox = package("busybox-static") / "bin/busybox"
-    files = {"bin/busybox": busybox.read_bytes(), "hook": SCRIPT.encode(), "etc/initrd-release": b"ID=target\n",
+    files = {"bin/busybox": busybox.read_bytes(), "hook": script().encode(), "etc/initrd-release": b"ID=target\n",
              **{name: path.read_bytes() for name, path in found.items()}}  # fmt: skip
     above = {str(parent) for name in files for parent in Path(name).parents if parent.name}
     entries = [*(CpioEntry.directory(name) for name in sorted(above)),

@@ -18,6 +18,7 @@ from shim.cli.measure import predict, read_candidate
 from shim.formats.pe import parse_pe
 from shim.measure.eventlog import FirmwareLog, continue_log
 from shim.measure.session import Session
+from shim.system.clock import LinuxClock
 from tests.builders.debian import kernel
 from tests.builders.measured import BANKS, newer, pcrlock, sections_of, systemd_sign
 from tests.builders.swtpm import TpmServer
@@ -162,16 +163,6 @@ def test_a_passphrase_is_asked_for_once(folder: Path, tmp_path: Path, capsys: py
     assert (tmp_path / "out").read_text() == signed(capsys, folder)
 
 
-class Waiting:
-    """A clock that waits."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-
 def components(capsys: pytest.CaptureFixture[str], target: Path, words: Sequence[str]) -> list[Path]:
     capsys.readouterr()
     assert main(["measure", *words, "--pcrlock", str(target)]) == 0
@@ -212,14 +203,15 @@ def test_systemd_pcrlock_recognizes_all_that_was_measured_and_predicts_it(
         words.append(str(folder))
     (tmp_path / "lock").mkdir()
     written = components(capsys, tmp_path / "lock", words)
-    assert written == [tmp_path / "lock" / f"{name}.pcrlock.d/uki.pcrlock" for name in pcrs.values()]
+    variant = "uki@1" if "--profile=1" in words else "uki"  # profiles do not overwrite each other
+    assert written == [tmp_path / "lock" / f"{name}.pcrlock.d/{variant}.pcrlock" for name in pcrs.values()]
     arguments = build_parser().parse_args(["measure", *words])
     events = predict(arguments, read_candidate(arguments), list(BANKS))
     log = tmp_path / "log"
     log.write_bytes(continue_log(FirmwareLog(), events, BANKS))
     where = [f"--components={tmp_path / 'lock'}", "--json=short", "--location=600:699"]
     with TpmServer() as tpm:
-        session = Session(tpm, Waiting())
+        session = Session(tpm, LinuxClock())
         for event in events:
             session.extend(event.pcr, event.digests)
         values = {pcr: session.read("sha256", pcr).hex() for pcr in pcrs}

@@ -26,9 +26,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Return the lines that a reader would type: indented, continued lines joined."""
+    """Return the lines that a reader would type: indented, continued lines joined, without what the shell does."""
     text = page.read_text().replace("\\\n", " ")
-    return [line.split("  #")[0].strip() for line in text.splitlines()
+    return [line.split("  #")[0].split(" > ")[0].strip() for line in text.splitlines()
             if re.match(r"    (\.venv/bin/bootshim|bootshim|make) [a-z]+( |$)", line)]
 
 

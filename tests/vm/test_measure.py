@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,14 @@ import pytest
 
 from shim.cli import main as bootshim
 from shim.cli.qemu import Disk, MachineSpec
+from shim.formats.tcglog import EV_NO_ACTION, parse_log
 from shim.measure.plan import measure_cmdline, utf16
+from shim.measure.session import Session
+from shim.system.clock import LinuxClock
 from tests.builders import debian
 from tests.builders.disk import Partition, make_disk
-from tests.builders.measured import BANKS, pcrs_of, replayed, sections_of, systemd_measure
-from tests.builders.swtpm import Swtpm
+from tests.builders.measured import BANKS, pcrlock, pcrs_of, replayed, sections_of, systemd_measure
+from tests.builders.swtpm import Swtpm, TpmServer
 from tests.builders.target import make_token, second_initrd, target_initrd
 from tests.builders.uki import SUITE, make_uki, sign_pe
 from tests.vm.scene import OVERRIDES, make_authority, overrides
@@ -92,6 +96,31 @@ def check_log(tmp_path: Path, outcome: Outcome, pcrs: dict[str, dict[int, str]])
             assert pcrs[bank][pcr] == values.get(pcr, "0" * len(values[8])), (bank, pcr)
 
 
+def check_pcrlock(tmp_path: Path, outcome: Outcome, *words: str) -> None:
+    """systemd-pcrlock finds our components in the log behind the firmware's events, and predicts the values."""
+    assert outcome.facts is not None
+    log, components = tmp_path / "eventlog.bin", tmp_path / "pcrlock.d"
+    log.write_bytes(bytes.fromhex(outcome.facts.lines["eventlog"]))
+    shutil.copytree(debian.package("systemd", suite=SUITE) / "usr/lib/pcrlock.d", components)  # systemd's own
+    assert bootshim(["measure", *words, "--pcrlock", str(components)]) == 0
+    with TpmServer() as tpm:
+        session = Session(tpm, LinuxClock())
+        for event in parse_log(log.read_bytes()).events:
+            if event.event_type != EV_NO_ACTION:
+                session.extend(event.pcr_index, event.digests)
+        records = json.loads(pcrlock(tpm, log, "log", f"--components={components}", "--json=short"))["log"]
+        said = json.loads(pcrlock(tpm, log, "predict", f"--components={components}", "--pcr=8", "--pcr=11",
+                                  "--location=500:699", "--json=short"))  # fmt: skip
+    named = {record["pcr"]: record["component"] for record in records if record["pcr"] in (8, 11, 12)}
+    assert named == {8: "640-bootshim-config", 11: "650-bootshim-uki",
+                     **({12: "660-bootshim-parameters"} if 12 in named else {})}  # fmt: skip
+    assert all(record["component"] == named[record["pcr"]] for record in records if record["pcr"] in named)
+    values = {row["pcr"]: row["values"] for row in said["sha256"]}
+    found = pcrs_of(outcome.facts)["sha256"]
+    assert set(values) == {8, 11}
+    assert all(found[pcr] in values[pcr] for pcr in values)
+
+
 @pytest.mark.parametrize(("entry", "profile", "firmware", "model", "engine"), [
     ("multi.efi", 0, "uefi", "tpm-crb", "load"), ("multi.efi@safe", 1, "bios", "tpm-tis", "file"),
 ])  # fmt: skip
@@ -110,6 +139,9 @@ def test_a_uki_is_measured_as_systemd_would(
         assert row[12] == told[bank].get(12, "0" * len(row[12]))
         assert (12 in told[bank]) is (profile > 0)
     check_log(tmp_path, outcome, pcrs)
+    check_pcrlock(tmp_path, outcome, str(scene.uki), "--profile", str(profile), "--entry", entry, "--config",
+                  str(scene.folder / "shim/config.toml"), "--override", f"boot.entry={entry}", "--override",
+                  f"load.engine={engine}")  # fmt: skip
 
 
 def test_what_stands_beside_a_uki_is_measured_too(
