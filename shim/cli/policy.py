@@ -64,6 +64,9 @@ def weaknesses(policy: Policy) -> Iterator[str]:
                 yield f"{where}{role.value}: unsigned takes anything"
             if rule.threshold > 1 and rule.threshold > most_approvals(policy, rule):
                 yield f"{where}{role.value}: {rule.threshold} approvals can never come together"
+    started = [policy.required(role) for role in LOADED if policy.required(role)]
+    if policy.manifest_counter is not None and started and all(kinds == ("manifest",) for kinds in started):
+        yield "nothing boots without a manifest: when the TPM's counter is lost, nothing boots at all"
     if not any(policy.required(role) for role in LOADED):
         yield f"none of {', '.join(role.value for role in LOADED)} has a rule: nothing boots"
     if policy.required(Role.KERNEL) and not policy.required(Role.CMDLINE):

@@ -98,3 +98,17 @@ def test_it_is_json_too(config: Path, capsys: pytest.CaptureFixture[str]) -> Non
         "require": ["authenticode", "sha256"], "threshold": 2, "minimum_version": None, "pins": {"sha256": 1}}
     assert told["sources"][0]["match"] == {"removable": True, "kind": "esp"}
     assert [anchor["subject"] for anchor in told["anchors"]] == ["Root of Trust"]
+
+
+def test_a_counter_wants_a_way_out(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lost counter takes no manifest, so something else should boot without one."""
+    text = (
+        '[policy.manifest]\npath = "/m"\nrequire = ["sha256"]\ncounter = 0x01800010\ncounter_base = 41\n'
+        '[policy.cmdline]\nrequire = ["manifest"]\n[policy.uki]\nrequire = ["manifest"]\n'
+    )
+    status, told = said(config, text, capsys)
+    assert (status, "when the TPM's counter is lost, nothing boots at all" in told) == (1, True)
+    assert "the TPM's counter 0x1800010 says, which began at 41" in said(config, text, capsys, "show")[1]
+    better = text.replace('[policy.uki]\nrequire = ["manifest"]',
+                          f'[policy.uki]\nrequire = ["manifest", "sha256"]\nsha256 = ["{"0" * 64}"]')
+    assert said(config, better, capsys)[0] == 0
