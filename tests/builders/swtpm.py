@@ -55,6 +55,16 @@ class Swtpm:
                 "-device", f"{self.model},tpmdev=tpm")
 
 
+def accepts(path: Path) -> bool:
+    """Say whether somebody listens at a socket: it is there a moment before that."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
+
+
 class TpmServer:
     """A running TPM without a machine, as a context, for programs of tpm2-tss and systemd: `device` is what they take.
 
@@ -72,7 +82,7 @@ class TpmServer:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + START_LIMIT
-        while not (self._path.exists() and control.exists()):
+        while not (accepts(self._path) and accepts(control)):
             if self._child.poll() is not None or time.monotonic() > deadline:
                 self.__exit__(None, None, None)
                 raise RuntimeError(f"swtpm did not start: {self._child.returncode}")
