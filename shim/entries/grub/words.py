@@ -1,0 +1,195 @@
+"""From words to arguments: variables, splitting at blanks, file names from * and ?. All as GRUB does it.
+
+A text under way carries a backslash before each letter that is not to expand; they go when the arguments are done.
+"""
+
+from __future__ import annotations
+
+from shim.entries.grub.limits import ARGUMENTS_MAX, ARGUMENTS_SIZE_MAX, GLOB_MAX
+from shim.entries.grub.syntax import BARE, QUOTED, VARIABLE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from shim.entries.grub.devices import Devices
+    from shim.entries.grub.limits import Budget
+    from shim.entries.grub.syntax import Word
+
+    Lookup = Callable[[str], str | None]
+
+HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def expand(words: Sequence[Word], lookup: Lookup, parameters: Sequence[str] | None, budget: Budget,
+           devices: Devices | None = None, root: str = "") -> list[str]:  # fmt: skip
+    """Return the arguments that words make. A word of nothing but variables that are not set makes none.
+
+    `parameters` are those of the function, None outside of any; `devices` is where names from * are looked up.
+    """
+    raw: list[str | None] = []
+    for word in words:
+        raw = _begin(raw)
+        if isinstance(word, str):
+            raw[-1] = word
+            continue
+        for kind, text in word:
+            if kind == BARE and text:
+                _add(raw, text)
+            elif kind == QUOTED:
+                _add(raw, _escape(text))
+            elif kind != BARE:
+                _add_values(raw, _values(text, lookup, parameters, split=kind == VARIABLE), quoted=kind != VARIABLE)
+        if len(raw) > ARGUMENTS_MAX:
+            raise budget.refusal("a command has too many arguments", limit=ARGUMENTS_MAX)
+        budget.value(len(raw[-1] or ""))
+    if raw and raw[-1] is None:
+        raw.pop()
+    arguments = [text or "" for text in raw]
+    total = sum(map(len, arguments))
+    budget.spend(total)
+    if total > ARGUMENTS_SIZE_MAX:
+        raise budget.refusal("a command's arguments are too long", limit=ARGUMENTS_SIZE_MAX, found=total)
+    done: list[str] = []
+    for text in arguments:
+        if "*" in text or "?" in text or "\\" in text:
+            done += _finish(text, budget, devices, root)
+        else:
+            done.append(text)
+    return done
+
+
+def _begin(raw: list[str | None]) -> list[str | None]:
+    """Begin an argument, or take the last one that nothing came into."""
+    if not raw or raw[-1] is not None:
+        raw.append(None)
+    return raw
+
+
+def _add(raw: list[str | None], text: str) -> None:
+    raw[-1] = (raw[-1] or "") + text
+
+
+def _add_values(raw: list[str | None], values: Sequence[str], *, quoted: bool) -> None:
+    for number, value in enumerate(values):
+        if number:
+            _begin(raw)
+        _add(raw, _escape(value) if quoted else _protect(value))
+
+
+def _values(name: str, lookup: Lookup, parameters: Sequence[str] | None, *, split: bool) -> Sequence[str]:
+    """Return what a variable stands for, as so many arguments."""
+    if name in ("*", "@"):
+        given = tuple(parameters or ())
+        if not split:
+            return given if name == "@" else (" ".join(given),) if given else ()
+        return [part for value in given for part in value.split() or [""]]
+    if name == "#":
+        return () if parameters is None else (str(len(parameters)),)
+    if name[0].isdigit():
+        number = int(name[:9])
+        value = parameters[number - 1] if parameters is not None and 0 < number <= len(parameters) else None
+    else:
+        value = lookup(name)
+    if not value:
+        return ()
+    return value.split() if split else (value,)
+
+
+def _escape(text: str) -> str:
+    """Put a backslash before what would expand, but for the form \\xHH, which stays as it is all the way."""
+    if "*" not in text and "?" not in text and "\\" not in text:
+        return text
+    out, at = [], 0
+    while at < len(text):
+        if _is_hex(text, at):
+            out.append(text[at : at + 4])
+            at += 4
+            continue
+        out.append(f"\\{text[at]}" if text[at] in "*?\\" else text[at])
+        at += 1
+    return "".join(out)
+
+
+def _protect(text: str) -> str:
+    """Keep the backslashes of a variable that is not quoted; its * and ? expand."""
+    return text.replace("\\", "\\\\") if "\\" in text else text
+
+
+def _is_hex(text: str, at: int) -> bool:
+    return text[at : at + 2] == "\\x" and len(text) > at + 3 and text[at + 2] in HEX and text[at + 3] in HEX
+
+
+def unescape(text: str) -> str:
+    """Take the backslashes away again."""
+    out, at = [], 0
+    while at < len(text):
+        if _is_hex(text, at):
+            out.append(text[at : at + 4])
+            at += 4
+        elif text[at] == "\\":
+            out.append(text[at + 1 : at + 2])
+            at += 2
+        else:
+            out.append(text[at])
+            at += 1
+    return "".join(out)
+
+
+def has_glob(text: str) -> bool:
+    """Say whether a text has a * or ? that is to expand."""
+    at = 0
+    while at < len(text):
+        if text[at] == "\\":
+            at += 2
+            continue
+        if text[at] in "*?":
+            return True
+        at += 1
+    return False
+
+
+def _finish(text: str, budget: Budget, devices: Devices | None, root: str) -> Sequence[str]:
+    if devices is None or text[:1] not in ("/", "(", "*") or not has_glob(text):
+        return [unescape(text)]
+    return _paths(text, budget, devices, root) or [unescape(text)]
+
+
+def _paths(pattern: str, budget: Budget, devices: Devices, root: str) -> list[str]:
+    """Return the names of devices and files that a pattern stands for, none when nothing is there."""
+    device, close, path = pattern.partition(")") if pattern[0] == "(" else ("", "", pattern)
+    if pattern[0] == "*":
+        device, close, path = pattern, "", ""
+    heads = [unescape(device + close)]
+    if has_glob(device):
+        heads = [f"({name})" for name in devices.device_names() if _matches(device + close, f"({name})", budget)]
+    for piece in path.split("/")[1:]:
+        found: list[str] = []
+        for head in heads:
+            if not has_glob(piece):
+                found.append(f"{head}/{unescape(piece)}")
+                continue
+            names = devices.names(f"{head}/", root) or ()
+            budget.spend(sum(map(len, names)))
+            found += [f"{head}/{name}" for name in names if _matches(piece, name, budget)]
+        heads = found[:GLOB_MAX]
+    return [head for head in heads if devices.is_there(head, root) or not path]
+
+
+def _matches(pattern: str, text: str, budget: Budget) -> bool:
+    """Match from the left, going back to the last * only."""
+    at, by, star, mark = 0, 0, -1, 0
+    budget.spend(len(pattern) * len(text))
+    while by < len(text):
+        letter = pattern[at : at + 1]
+        if letter == "*":
+            star, mark, at = at, by, at + 1
+        elif letter == "?" or (letter == "\\" and pattern[at + 1 : at + 2] == text[by]) or (
+                letter == text[by] and letter != "\\"):
+            at, by = at + (2 if letter == "\\" else 1), by + 1
+        elif star >= 0:
+            mark += 1
+            at, by = star + 1, mark
+        else:
+            return False
+    return not pattern[at:].strip("*")
