@@ -1,7 +1,8 @@
 """GRUB's names for devices, (hd0,gpt2) and the like, and the volumes that they stand for.
 
 Firmware numbers disks in an order of its own. Here the disk that the configuration lies on is hd0, as it is when
-firmware boots from it; the others follow in the kernel's order.
+firmware boots from it; the others follow in the kernel's order. GRUB looks through a disk's partitions from the last
+to the first.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Devices:
         self._volumes = tuple(volumes)
         disks = dict.fromkeys([_disk(first), *(_disk(volume) for volume, _files in volumes)])
         numbers = {disk: number for number, disk in enumerate(disks)}
-        self._names = {self._name(volume, numbers[_disk(volume)]): (volume, files) for volume, files in volumes}
+        ordered = sorted(volumes, key=lambda pair: (numbers[_disk(pair[0])], bool(pair[0].number), -pair[0].number))
+        self._names = {self._name(volume, numbers[_disk(volume)]): (volume, files) for volume, files in ordered}
         self._aliases = {alias: name for name, (volume, _files) in reversed(self._names.items())
                          for alias in _aliases(name, volume)}
         self._by_volume = {volume.name: name for name, (volume, _files) in self._names.items()}

@@ -10,6 +10,7 @@ from shim.entries.grub.environment import first_environment
 from shim.entries.grub.lexer import Lexer, ScriptError
 from shim.entries.grub.limits import (
     FUNCTIONS_MAX,
+    MISTAKES_MAX,
     PROBLEMS_MAX,
     SENTENCE_MAX,
     SOURCE_SIZE_MAX,
@@ -64,6 +65,7 @@ class Interpreter:
         self.files: dict[str, Place] = {}  # what has been read, by the path that nodes have
         self.chain: tuple[str, ...] = ()  # the configurations that led to the menu that is being made
         self.reading: list[str] = []  # the files that are being run
+        self._mistakes = 0
         self._loops, self._breaks, self._continues, self._returning = 0, 0, False, False
 
     @property
@@ -90,6 +92,15 @@ class Interpreter:
         """Note why a command failed, and return its status."""
         self.note(node, sentence)
         return status
+
+    def mistake(self, problem: ScriptError) -> None:
+        """Tell of a line that is no script. Raises Exhausted when there were too many."""
+        self._mistakes += 1
+        path, line = str(problem.facts.pop("file")), int(str(problem.facts.pop("line")))
+        if self._mistakes > MISTAKES_MAX:
+            self.budget.path, self.budget.line = path, line
+            raise self.budget.refusal("too many lines are no script", limit=MISTAKES_MAX)
+        self.problem(path, line, str(problem))
 
     def problem(self, path: str, line: int, sentence: str) -> None:
         """Tell of a mistake in the configuration."""
@@ -135,7 +146,7 @@ class Interpreter:
             try:
                 unit = parser.unit()
             except ScriptError as problem:
-                self.problem(str(problem.facts.pop("file")), int(str(problem.facts.pop("line"))), str(problem))
+                self.mistake(problem)
                 status = WRONG
                 continue
             if unit is None:

@@ -96,6 +96,8 @@ class Lexer:
         text, end = self._text, len(self._text)
         parts: list[Part] = []
         while self._at < end and (letter := text[self._at]) not in SIGNS and letter not in " \t\n":
+            if parts:
+                self._budget.token(self.line)
             if letter == "'":
                 parts.append((QUOTED, self._until("'")))
             elif letter == '"':
@@ -114,7 +116,7 @@ class Lexer:
                     at += 1
                 parts.append((BARE, text[self._at : at]))
                 self._at = at
-        if len(parts) == 1 and parts[0][0] == BARE and GLOBS.isdisjoint(parts[0][1]):
+        if len(parts) == 1 and parts[0][0] == BARE and parts[0][1] and GLOBS.isdisjoint(parts[0][1]):
             return parts[0][1]
         return tuple(parts)
 
@@ -152,6 +154,7 @@ class Lexer:
             if letter == '"':
                 break
             if letter == "$":
+                self._budget.token(self.line)
                 parts.append((QUOTED, "".join(kept)))
                 kept.clear()
                 self._at = at

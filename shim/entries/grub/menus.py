@@ -53,7 +53,7 @@ def submenu(run: Interpreter, args: list[str], node: Command) -> int:
 
 
 def _define(run: Interpreter, args: list[str], node: Command, *, is_submenu: bool) -> int:
-    given = parse_options(args, MENUENTRY)
+    given = parse_options(args, MENUENTRY, lax=True)
     if given.wrong or not given.words:
         return run.fail(node, f"menuentry: {given.wrong or 'no title'}: no entry is made", BAD_ARGUMENT)
     body: Sequence[Node]
@@ -86,7 +86,7 @@ def _parsed(run: Interpreter, lexer: Lexer) -> list[Node]:
         try:
             unit = parser.unit()
         except ScriptError as problem:
-            run.problem(str(problem.facts.pop("file")), int(str(problem.facts.pop("line"))), str(problem))
+            run.mistake(problem)
             continue
         if unit is None:
             return nodes

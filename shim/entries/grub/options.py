@@ -31,9 +31,13 @@ class Options:
         return [value for value in self.values.get(name, ()) if value]
 
 
-def parse_options(args: Sequence[str], known: Mapping[str, str], short: Mapping[str, str] | None = None) -> Options:
+def parse_options(
+    args: Sequence[str], known: Mapping[str, str], short: Mapping[str, str] | None = None, *, lax: bool = False
+) -> Options:
     """Sort arguments into options and words. `known` says by long name what an option takes, `short` which letter
-    is which. An option that is not known is `wrong`, a sentence: GRUB does not run such a command."""
+    is which. An option that is not known is `wrong`, a sentence: GRUB does not run such a command. With `lax` it is
+    a word, as GRUB has it for menuentry and search.
+    """
     given = Options()
     rest = list(args)
     at = 0
@@ -49,6 +53,9 @@ def parse_options(args: Sequence[str], known: Mapping[str, str], short: Mapping[
         names, value = _names(word, short or {})
         for name in names:
             kind = known.get(name)
+            if kind is None and lax:
+                given.words.append(word)
+                break
             if kind is None or (kind == FLAG and value is not None):
                 given.wrong = f"unknown argument {word[:64]}"
                 return given

@@ -39,7 +39,8 @@ PROBE_LETTERS = {"s": "set", "d": "driver", "p": "partmap", "f": "fs", "u": "fs-
 
 def search(run: Interpreter, args: list[str], node: Command) -> int:
     """search --file|--label|--fs-uuid [--set[=NAME]] [--hint… DEVICE]… [--no-floppy] KEY."""
-    given = parse_options(args, SEARCH, SEARCH_LETTERS)
+    given = parse_options(args, SEARCH, SEARCH_LETTERS, lax=True)
+    given.words = [word for word in given.words if not word.startswith("--hint-")]  # of platforms to come
     if given.wrong or not given.words:
         return run.fail(node, f"search: {given.wrong or 'for nothing'}", BAD_ARGUMENT)
     kind = next((KINDS[name] for name in KINDS if given.has(name)), None)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Lookup = Callable[[str], str | None]
 
-HEX = frozenset("0123456789abcdefABCDEF")
-
 
 def expand(words: Sequence[Word], lookup: Lookup, parameters: Sequence[str] | None, budget: Budget,
            devices: Devices | None = None, root: str = "") -> list[str]:  # fmt: skip
@@ -27,26 +25,27 @@ def expand(words: Sequence[Word], lookup: Lookup, parameters: Sequence[str] | No
 
     `parameters` are those of the function, None outside of any; `devices` is where names from * are looked up.
     """
-    raw: list[str | None] = []
+    raw: list[list[str]] = []
     for word in words:
-        raw = _begin(raw)
+        _begin(raw)
         if isinstance(word, str):
-            raw[-1] = word
+            raw[-1].append(word)
             continue
         for kind, text in word:
             if kind == BARE and text:
-                _add(raw, text)
+                raw[-1].append(text)
             elif kind == QUOTED:
-                _add(raw, _escape(text))
+                raw[-1].append(_escape(text))
             elif kind != BARE:
-                _add_values(raw, _values(text, lookup, parameters, split=kind == VARIABLE), quoted=kind != VARIABLE)
+                budget.spend(
+                    _add_values(raw, _values(text, lookup, parameters, split=kind == VARIABLE), kind != VARIABLE))
         if len(raw) > ARGUMENTS_MAX:
             raise budget.refusal("a command has too many arguments", limit=ARGUMENTS_MAX)
-        budget.value(len(raw[-1] or ""))
-    if raw and raw[-1] is None:
+    if raw and not raw[-1]:
         raw.pop()
-    arguments = [text or "" for text in raw]
+    arguments = ["".join(pieces) for pieces in raw]
     total = sum(map(len, arguments))
+    budget.value(max(map(len, arguments), default=0))
     budget.spend(total)
     if total > ARGUMENTS_SIZE_MAX:
         raise budget.refusal("a command's arguments are too long", limit=ARGUMENTS_SIZE_MAX, found=total)
@@ -59,22 +58,19 @@ def expand(words: Sequence[Word], lookup: Lookup, parameters: Sequence[str] | No
     return done
 
 
-def _begin(raw: list[str | None]) -> list[str | None]:
+def _begin(raw: list[list[str]]) -> None:
     """Begin an argument, or take the last one that nothing came into."""
-    if not raw or raw[-1] is not None:
-        raw.append(None)
-    return raw
+    if not raw or raw[-1]:
+        raw.append([])
 
 
-def _add(raw: list[str | None], text: str) -> None:
-    raw[-1] = (raw[-1] or "") + text
-
-
-def _add_values(raw: list[str | None], values: Sequence[str], *, quoted: bool) -> None:
+def _add_values(raw: list[list[str]], values: Sequence[str], quoted: bool) -> int:
+    """Add a variable's values to the argument, and to new ones behind it; return how many bytes that were."""
     for number, value in enumerate(values):
         if number:
             _begin(raw)
-        _add(raw, _escape(value) if quoted else _protect(value))
+        raw[-1].append(_escape(value) if quoted else _protect(value))
+    return sum(map(len, values))
 
 
 def _values(name: str, lookup: Lookup, parameters: Sequence[str] | None, *, split: bool) -> Sequence[str]:
@@ -97,18 +93,8 @@ def _values(name: str, lookup: Lookup, parameters: Sequence[str] | None, *, spli
 
 
 def _escape(text: str) -> str:
-    """Put a backslash before what would expand, but for the form \\xHH, which stays as it is all the way."""
-    if "*" not in text and "?" not in text and "\\" not in text:
-        return text
-    out, at = [], 0
-    while at < len(text):
-        if _is_hex(text, at):
-            out.append(text[at : at + 4])
-            at += 4
-            continue
-        out.append(f"\\{text[at]}" if text[at] in "*?\\" else text[at])
-        at += 1
-    return "".join(out)
+    """Put a backslash before what would expand."""
+    return text.replace("\\", "\\\\").replace("*", "\\*").replace("?", "\\?")
 
 
 def _protect(text: str) -> str:
@@ -116,23 +102,13 @@ def _protect(text: str) -> str:
     return text.replace("\\", "\\\\") if "\\" in text else text
 
 
-def _is_hex(text: str, at: int) -> bool:
-    return text[at : at + 2] == "\\x" and len(text) > at + 3 and text[at + 2] in HEX and text[at + 3] in HEX
-
-
 def unescape(text: str) -> str:
     """Take the backslashes away again."""
     out, at = [], 0
     while at < len(text):
-        if _is_hex(text, at):
-            out.append(text[at : at + 4])
-            at += 4
-        elif text[at] == "\\":
-            out.append(text[at + 1 : at + 2])
-            at += 2
-        else:
-            out.append(text[at])
-            at += 1
+        at += text[at] == "\\"
+        out.append(text[at : at + 1])
+        at += 1
     return "".join(out)
 
 
