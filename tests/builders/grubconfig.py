@@ -50,7 +50,8 @@ cp -r "host$2/usr/share/grub" usr/share/grub
 cp "host$2/usr/sbin/grub-mkconfig" usr/sbin/
 cp -r "host$2/etc/grub.d" etc/grub.d
 cp -r --remove-destination "host$3/." .
-touch "dev/disk/by-uuid/$4"
+mkdir -p dev/mapper
+touch "dev/disk/by-uuid/$4" "./$5"
 exec chroot . /usr/sbin/grub-mkconfig
 """
 
@@ -79,7 +80,7 @@ def make_grub_cfg(
         root.mkdir()
         done = subprocess.run(
             ["unshare", "--mount", "--map-root-user", "bash", "-c", SCRIPT, "-", str(root),
-             str(debian.package("grub-common")), str(tree), answers["fs_uuid"]],
+             str(debian.package("grub-common")), str(tree), answers["fs_uuid"], answers["device"]],
             capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"grub-mkconfig: {done.stderr}")
@@ -92,7 +93,8 @@ def _probe(answers: Mapping[str, str]) -> str:
     rows = "".join(f'  "{device} {name}") echo {shlex.quote(value)};;\n'
                    for device, known in devices.items() for name, value in known.items())
     others = "|".join(OTHER_DEVICES)
-    return (f'#!/bin/sh\nfor arg; do case "$arg" in --target=*) t="${{arg#*=}}";; {others}) d="$arg";; esac; done\n'
+    return ('#!/bin/sh\nfor arg; do case "$before" in -t) t="$arg";; esac; before="$arg"\n'
+            f'case "$arg" in --target=*) t="${{arg#*=}}";; {others}) d="$arg";; esac; done\n'
             f'case "$d $t" in\n{rows}esac\n')
 
 

@@ -7,12 +7,16 @@ from shim.entries.grub.lexer import Lexer
 from shim.entries.grub.options import VALUE, parse_options
 from shim.entries.grub.regex import match
 from shim.entries.grub.status import BAD_ARGUMENT, FAILED, OK
+from shim.entries.grub.syntax import QUOTED_VARIABLE, VARIABLE
 from shim.errors import FormatError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from shim.entries.grub.interpreter import Interpreter
     from shim.entries.grub.syntax import Command
+
+
+TRACED = ("default", "fallback")
 
 
 def true(_run: Interpreter, _args: list[str], _node: Command) -> int:
@@ -31,7 +35,18 @@ def set_(run: Interpreter, args: list[str], node: Command) -> int:
     if not equals or not name:
         return run.fail(node, f"set {args[0][:64]} is no assignment", BAD_ARGUMENT)
     run.environment.set(name, value, (node.path, node.line))
+    if name in TRACED:
+        _remember_origin(run, node)
     return OK
+
+
+def _remember_origin(run: Interpreter, node: Command) -> None:
+    """Remember which variable of the environment block a default came from: the script may unset it again."""
+    for word in node.words:
+        for kind, text in () if isinstance(word, str) else word:
+            place = run.environment.place(text) if kind in (VARIABLE, QUOTED_VARIABLE) else None
+            if place is not None and not place[1] and run.environment.get(text):
+                run.origins[node.path, node.line] = f"{text[:64]} of {run.shown_path(place[0]).rpartition(':')[2]}"
 
 
 def unset(run: Interpreter, args: list[str], node: Command) -> int:
@@ -99,6 +114,23 @@ def setparams(run: Interpreter, args: list[str], node: Command) -> int:
     if run.parameters is None:
         return run.fail(node, "setparams stands outside of any function", BAD_ARGUMENT)
     run.parameters = args
+    return OK
+
+
+def increment(run: Interpreter, args: list[str], node: Command) -> int:
+    """increment NAME, of Red Hat's GRUB."""
+    if len(args) != 1:
+        return run.fail(node, "increment takes a variable", BAD_ARGUMENT)
+    run.environment.set(args[0], str(number(run.environment.get(args[0]) or "") + 1), (node.path, node.line))
+    return OK
+
+
+def decrement(run: Interpreter, args: list[str], node: Command) -> int:
+    """decrement NAME, likewise; not below 0."""
+    if len(args) != 1:
+        return run.fail(node, "decrement takes a variable", BAD_ARGUMENT)
+    value = max(number(run.environment.get(args[0]) or "") - 1, 0)
+    run.environment.set(args[0], str(value), (node.path, node.line))
     return OK
 
 

@@ -193,8 +193,10 @@ def boot(run: Interpreter, _args: list[str], node: Command) -> int:
     return OK
 
 
-def leave(run: Interpreter, _args: list[str], node: Command) -> int:
+def leave(run: Interpreter, args: list[str], node: Command) -> int:
     """halt, reboot, exit, fwsetup: GRUB would be gone. Here the script ends."""
+    if "--is-supported" in args:
+        return run.fail(node, "a boot shim sets no firmware up")
     text = node.words[0] if node.words and isinstance(node.words[0], str) else "a command"
     run.loaded = Loaded("", None, hidden=f"it starts no kernel: {text}")
     run.note(node, f"{text} ends the script")

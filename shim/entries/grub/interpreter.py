@@ -65,6 +65,7 @@ class Interpreter:
         self.files: dict[str, Place] = {}  # what has been read, by the path that nodes have
         self.chain: tuple[str, ...] = ()  # the configurations that led to the menu that is being made
         self.reading: list[str] = []  # the files that are being run
+        self.origins: dict[tuple[str, int], str] = {}  # what a value was taken from, by where it was set
         self._mistakes = 0
         self._loops, self._breaks, self._continues, self._returning = 0, 0, False, False
 

@@ -69,12 +69,8 @@ def _where(run: Interpreter, menu: Menu, name: str) -> str:
     place = menu.environment.place(name)
     if place is None:
         return "GRUB"
-    text = run.where(place)
-    for other in ("saved_entry", "next_entry"):
-        origin = menu.environment.place(other)
-        if menu.environment.get(other) == menu.environment.get(name) and origin is not None and not origin[1]:
-            return f"{text} ({other} of {origin[0].rpartition(':')[2]})"
-    return text
+    origin = run.origins.get(place)
+    return run.where(place) if origin is None else f"{run.where(place)} ({origin}, which stays as it is)"
 
 
 def timeout_of(menu: Menu) -> float | None:

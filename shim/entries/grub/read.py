@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shim.ports import Files
 
 CONFIGURATIONS_MAX = 32
+LEADING_MAX = 8  # sentences of what led from one configuration to the next
 
 
 def read_configurations(
@@ -76,10 +77,9 @@ def read_configuration(
     if not menu.items:
         entry = _loaded_alone(run, place, notes)
         return run, [entry] if entry is not None else [], None
+    leading = notes[:LEADING_MAX] if run.shown else ()
     waits = timeout_of(menu)
-    entries = [entry.replace(trace=(*notes[:4], *entry.trace)) if run.shown else entry
-               for entry in read_menu(run, menu)]
-    return run, entries, waits
+    return run, [entry.replace(trace=(*leading, *entry.trace)) for entry in read_menu(run, menu)], waits
 
 
 def _loaded_alone(run: Interpreter, place: Place, notes: tuple[str, ...]) -> Entry | None:

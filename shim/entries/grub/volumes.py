@@ -48,7 +48,8 @@ def search(run: Interpreter, args: list[str], node: Command) -> int:
         return run.fail(node, "search does not say what it searches for", BAD_ARGUMENT)
     hints = [hint for name in HINTS for hint in given.all(name)]
     variable = (given.get("set") or "root") if given.has("set") else None
-    return _search(run, node, kind, given.words[0], variable, hints)
+    beside = run.root.partition(",")[0] if given.has("root-dev-only") else ""
+    return _search(run, node, kind, given.words[0], variable, hints, beside)
 
 
 def search_for(kind: str) -> Callable[[Interpreter, list[str], Command], int]:
@@ -62,9 +63,10 @@ def search_for(kind: str) -> Callable[[Interpreter, list[str], Command], int]:
     return command
 
 
-def _search(run: Interpreter, node: Command, kind: str, key: str, variable: str | None, hints: Sequence[str]) -> int:
+def _search(run: Interpreter, node: Command, kind: str, key: str, variable: str | None, hints: Sequence[str],
+            beside: str = "") -> int:  # fmt: skip
     run.budget.spend(len(run.devices.device_names()) * 64)
-    found = run.devices.search(kind, key, hints)
+    found = run.devices.search(kind, key, hints, beside)
     if found is None:
         return run.fail(node, f"no volume with the {kind} {key[:128]}", MISSING)
     volume = run.devices.volume(found)
