@@ -34,7 +34,7 @@ def _keys(entry: Entry) -> tuple[object, object]:
     """Return what makes two entries the same: the file that they come from, or what they start and how."""
     started = entry.kernel
     same = None if started is None else (
-        started, entry.profile, entry.initrd, entry.devicetree, " ".join((entry.cmdline or "").split()))
+        started, entry.profile or 0, entry.initrd, entry.devicetree, " ".join((entry.cmdline or "").split()))
     source = (entry.volume, entry.source) if entry.profile is None and not entry.source.endswith(":0") else None
     return source, same
 

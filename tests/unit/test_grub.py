@@ -11,11 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shim.entries.grub.commands import IGNORED, OTHER_SYSTEMS, REFUSED, UNDERSTOOD, commands
+from shim.entries.grub.commands import (
+    IGNORED,
+    OTHER_MODULES,
+    OTHER_SYSTEMS,
+    REFUSED,
+    UNANSWERED,
+    UNDERSTOOD,
+    commands,
+)
 from shim.entries.grub.regex import match
 from shim.errors import FormatError, ShimError
 from shim.formats.grubenv import SIGNATURE, parse_grubenv
 from shim.model import Entry
+from tests.builders import debian
 from tests.builders import grubwitness as witness
 from tests.unit.grub import CONFIG, read, said_by_us
 from tests.unit.hostile import survives
@@ -109,7 +118,14 @@ def test_what_is_dangerous_is_never_done(command: str) -> None:
     assert any(f"{command} is refused" in sentence for sentence in entry.trace)
 
 
-@pytest.mark.parametrize("command", IGNORED)
+@pytest.mark.parametrize("command", UNANSWERED)
+def test_what_nobody_answers_is_a_no(command: str) -> None:
+    entry = body(f"if {command} x y; then linux /absent; else linux /vmlinuz; fi")
+    assert entry.hidden is None
+    assert any(f"{command} is not answered here" in sentence for sentence in entry.trace)
+
+
+@pytest.mark.parametrize("command", [*IGNORED, *OTHER_MODULES])
 def test_what_is_harmless_changes_nothing(command: str) -> None:
     assert body(f"if {command} x y; then linux /vmlinuz; fi").hidden is None
 
@@ -125,8 +141,23 @@ def test_an_unknown_command_is_told() -> None:
 
 
 def test_no_command_is_two_things() -> None:
-    sets = [set(UNDERSTOOD), set(IGNORED), set(REFUSED), set(OTHER_SYSTEMS)]
+    sets = [set(names) for names in (UNDERSTOOD, IGNORED, UNANSWERED, REFUSED, OTHER_SYSTEMS, OTHER_MODULES)]
     assert sum(map(len, sets)) == len(set.union(*sets)) == len(commands())
+
+
+# Built into GRUB's kernel and its normal mode; of GRUB for other machines; of Red Hat's and newer GRUBs; ours.
+ELSEWHERE = {"insmod", "set", "unset"} | {"devicetree", "xen_hypervisor", "xen_module"} | {
+    "blscfg", "blsuki", "decrement", "efitextmode", "getenv", "increment", "uki"} | {"[["}
+
+
+@pytest.mark.tools
+def test_every_command_of_debians_grub_is_in_a_table() -> None:
+    lists = [path for name in ("grub-efi-amd64-bin", "grub-pc-bin", "grub-emu")
+             for path in debian.package(name).glob("usr/lib/grub/*/command.lst")]
+    known = {line.lstrip("*").partition(":")[0] for path in lists for line in path.read_text().splitlines()}
+    assert len(lists) == 3
+    assert known <= set(commands())
+    assert set(commands()) - known == ELSEWHERE
 
 
 def test_the_trace_names_the_lines_that_mattered() -> None:
@@ -138,6 +169,11 @@ def test_the_trace_names_the_lines_that_mattered() -> None:
         f"{CONFIG}:4: $options is 'ro quiet', set in {CONFIG}:1",
         f"the default: the first entry of {CONFIG}, which names no default",
     )
+
+
+def test_the_trace_says_where_root_is_from() -> None:
+    entry = body("linux /vmlinuz", "search --set=root --label boot", label="boot")
+    assert f"{CONFIG}:3: root is (hd0,gpt2), set in {CONFIG}:1" in entry.trace
 
 
 MENU = """set timeout={timeout}

@@ -21,6 +21,7 @@ from shim.system.memory_files import MemoryFiles
 from tests.builders import debian, grubconfig
 from tests.builders import grubwitness as witness
 from tests.builders.grubconfig import BTRFS, KERNELS, LVM, UUID, make_grub_cfg
+from tests.builders.uki import make_uki
 from tests.unit.grub import volume
 
 pytestmark = [pytest.mark.tools]
@@ -324,6 +325,31 @@ def test_a_live_image() -> None:
     assert [entry.title for entry in found.entries] == [
         "Try /images/pxeboot/vmlinuz-debug", "Try /images/pxeboot/vmlinuz", "Test a file", "Boot first drive"]
     assert found.entries[-1].hidden is not None
+
+
+def test_a_uuid_on_two_volumes_is_told() -> None:
+    text = f"search --fs-uuid --set=root {UUID}\nmenuentry x {{ linux /vmlinuz; }}\n"
+    menu = f"menuentry x {{\nsearch --fs-uuid --set=root {UUID}\nlinux /vmlinuz\n}}\n"
+    for script, traced in ((text, False), (menu, True)):
+        found = read_all((volume("vda1", uuid=UUID), {"/boot/grub/grub.cfg": script.encode(), "/vmlinuz": b"k"}),
+                         (volume("vdb1", uuid=UUID), {"/vmlinuz": b"k"}))
+        assert str(found.entries[0].linux) == "vda1:/vmlinuz"
+        assert any("the first of 2 that have it" in sentence for sentence in found.entries[0].trace) is traced
+
+
+def test_a_uki_that_a_menu_chains_to_is_one_entry(tmp_path: Path) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"initrd")
+    image = make_uki(tmp_path / "x.efi", debian.kernel().image, [initrd], "console=ttyS0").read_bytes()
+    menu = (b"menuentry 'The image' { chainloader /EFI/Linux/x.efi; }\n"
+            b"menuentry other { chainloader /EFI/Linux/x.efi a; }\n")
+    found = read_all((volume(), {"/EFI/Linux/x.efi": image, "/grub/grub.cfg": menu}))
+    assert [(entry.dialect, entry.cmdline, entry.hidden) for entry in found.entries] == [
+        ("bls2", None, None), ("grub", "a", None)]
+    assert found.entries[0].default
+    assert any("grub has it, too" in sentence for sentence in found.entries[0].trace)
+    found = read_all((volume(), {"/EFI/Linux/x.efi": image, "/grub/grub.cfg": b"uki\n"}))
+    assert [entry.dialect for entry in found.entries] == ["bls2"]
 
 
 def test_a_volume_that_cannot_be_read_costs_only_itself() -> None:

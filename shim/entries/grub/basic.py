@@ -117,6 +117,18 @@ def setparams(run: Interpreter, args: list[str], node: Command) -> int:
     return OK
 
 
+def read(run: Interpreter, args: list[str], node: Command) -> int:
+    """read NAME: what a person types. Nobody does: an empty line."""
+    for name in args[:1]:
+        run.environment.set(name, "", (node.path, node.line))
+    return OK
+
+
+def time(run: Interpreter, args: list[str], node: Command) -> int:
+    """time COMMAND: the command."""
+    return run.call(args, node) if args else OK
+
+
 def increment(run: Interpreter, args: list[str], node: Command) -> int:
     """increment NAME, of Red Hat's GRUB."""
     if len(args) != 1:

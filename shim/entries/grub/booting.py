@@ -65,9 +65,18 @@ def linux(run: Interpreter, args: list[str], node: Command) -> int:
     if not exists(place):
         run.loaded.hidden = f"its kernel {place} is not there"
         return run.fail(node, f"linux: no file {place}", MISSING)
+    if not args[0].startswith("("):
+        _tell_root(run, node)
     run.note(node, f"the kernel is {place}")
     _tell_variables(run, node)
     return OK
+
+
+def _tell_root(run: Interpreter, node: Command) -> None:
+    """Note where root was set, if no sentence about that line stands there already."""
+    where = run.environment.place("root")
+    if where is not None and where[1] and not any(line.startswith(f"{run.where(where)}: ") for line in run.trace):
+        run.note(node, f"root is ({run.root}), set in {run.where(where)}")
 
 
 def _tell_variables(run: Interpreter, node: Command) -> None:

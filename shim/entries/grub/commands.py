@@ -26,6 +26,8 @@ UNDERSTOOD: dict[str, Builtin] = {
     "eval": basic.eval_,
     "exit": booting.leave,
     "export": basic.export,
+    "extract_entries_configfile": menus.extract,
+    "extract_entries_source": menus.extract,
     "false": basic.false,
     "fwsetup": booting.leave,
     "halt": booting.leave,
@@ -45,7 +47,9 @@ UNDERSTOOD: dict[str, Builtin] = {
     "multiboot": booting.multiboot,
     "multiboot2": booting.multiboot,
     "normal": menus.normal,
+    "normal_exit": booting.leave,
     "probe": volumes.probe,
+    "read": basic.read,
     "reboot": booting.leave,
     "regexp": basic.regexp,
     "return": basic.return_,
@@ -61,6 +65,7 @@ UNDERSTOOD: dict[str, Builtin] = {
     "source": menus.source,
     "submenu": menus.submenu,
     "test": basic.test,
+    "time": basic.time,
     "true": basic.true,
     "uki": menus.uki,
     "unset": basic.unset,
@@ -69,25 +74,44 @@ UNDERSTOOD: dict[str, Builtin] = {
 }
 # What changes nothing of what is booted. The status is 0; a function of the script by the same name comes first.
 IGNORED = (
-    "authenticate", "background_color", "background_image", "badram", "clear", "cls", "cryptomount", "echo",
-    "efitextmode", "gettext", "gptsync", "hdparm", "help", "insmod", "keymap", "loadfont", "ls", "lsmod", "lspci",
-    "nativedisk", "password", "password_pbkdf2", "play", "pxe_unload", "rmmod", "serial", "smbios", "terminal",
-    "terminal_input", "terminal_output", "trust", "usb_keyboard", "verify_detached", "vbeinfo", "videoinfo",
-    "zfskey",
+    "915resolution", "all_functional_test", "background_color", "background_image", "backtrace", "badram", "blocklist",
+    "cat", "cbmemc", "clear", "cmosdump", "coreboot_boottime", "cpuid", "cryptomount", "date", "echo",
+    "efiemu_loadcore", "efiemu_prepare", "efiemu_unload", "efitextmode", "fix_video", "functional_test", "gdbstub",
+    "gdbstub_break", "gdbstub_stop", "gettext", "hdparm", "hello", "help", "hexdump", "hexdump_random", "insmod",
+    "keymap", "legacy_password", "list_trusted", "loadfont", "ls", "lsacpi", "lsapm", "lscoreboot", "lsefi",
+    "lsefimmap", "lsefisystab", "lsfonts", "lsmmap", "lsmod", "lspci", "lssal", "nativedisk", "net_ls_addr",
+    "net_ls_cards", "net_ls_dns", "net_ls_routes", "password", "password_pbkdf2", "pcidump", "play", "rmmod", "sendkey",
+    "serial", "terminal_input", "terminal_output", "terminfo", "test_blockarg", "testload", "testspeed", "usb",
+    "vbeinfo", "vbetest", "videoinfo", "videotest", "zfsinfo", "zfskey",
+)
+# What asks about keys, firmware, networks, digests or signatures, or reads other formats. Nobody answers here: the
+# status is that of a failure, so that no script takes a check for done.
+UNANSWERED = (
+    "authenticate", "cmostest", "cmp", "crc", "extract_legacy_entries_configfile", "extract_legacy_entries_source",
+    "extract_syslinux_entries_configfile", "extract_syslinux_entries_source", "file", "getenv", "hashsum", "hwmatch",
+    "keystatus", "legacy_check_password", "legacy_configfile", "legacy_source", "md5sum", "net_add_addr",
+    "net_add_dns", "net_add_route", "net_bootp", "net_bootp6", "net_del_addr", "net_del_dns", "net_del_route",
+    "net_dhcp", "net_get_dhcp_option", "net_ipv6_autoconf", "net_nslookup", "sha1sum", "sha256sum", "sha512sum",
+    "smbios", "syslinux_configfile", "syslinux_source", "tr", "verify_detached", "zfs-bootfs",
 )
 # What would change what can be trusted, or memory, or disks. Never done; the status is that of a failure.
 REFUSED = (
-    "acpi", "cmosset", "cmosclean", "cutmem", "distrust", "dd", "drivemap", "eficall", "fakebios", "inb", "inl",
-    "inw", "legacy_initrd", "legacy_kernel", "loadbios", "macppcbless", "mactelbless", "memrw", "outb", "outl",
-    "outw", "parttool", "rdmsr", "read_byte", "read_dword", "read_word", "setpci", "write_byte", "write_dword",
-    "write_word", "wrmsr",
+    "acpi", "cmosclean", "cmosset", "cutmem", "distrust", "drivemap", "dump", "fakebios", "gptsync", "inb", "inl",
+    "inw", "legacy_initrd", "legacy_initrd_nounzip", "legacy_kernel", "loadbios", "macppcbless", "mactelbless", "outb",
+    "outl", "outw", "parttool", "rdmsr", "read_byte", "read_dword", "read_word", "setpci", "trust", "write_byte",
+    "write_dword", "write_word", "wrmsr",
 )
 # Kernels and loaders of other systems: the entry is explained, and not started.
 OTHER_SYSTEMS = (
     "appleloader", "freedos", "kfreebsd", "knetbsd", "kopenbsd", "ntldr", "plan9", "pxechainloader", "truecrypt",
-    "xnu_kernel", "xnu_kernel64",
+    "xnu_kernel", "xnu_kernel64", "xnu_resume",
 )
-FAILED = 1
+# What such a kernel takes with it.
+OTHER_MODULES = (
+    "kfreebsd_loadenv", "kfreebsd_module", "kfreebsd_module_elf", "knetbsd_module", "knetbsd_module_elf",
+    "kopenbsd_ramdisk", "xnu_devprop_load", "xnu_kext", "xnu_kextdir", "xnu_mkext", "xnu_ramdisk", "xnu_splash",
+    "xnu_uuid",
+)
 
 
 def _ignored(run: Interpreter, args: list[str], node: Command) -> int:
@@ -96,13 +120,21 @@ def _ignored(run: Interpreter, args: list[str], node: Command) -> int:
     return OK if function is None else run.call_function(function, args)
 
 
-def _refused(run: Interpreter, args: list[str], node: Command) -> int:
-    return run.fail(node, f"{' '.join(map(str, node.words[:1]))[:64]} is refused: it is never done here", FAILED)
+def _unanswered(run: Interpreter, _args: list[str], node: Command) -> int:
+    return run.fail(node, f"{_name(node)} is not answered here")
+
+
+def _refused(run: Interpreter, _args: list[str], node: Command) -> int:
+    return run.fail(node, f"{_name(node)} is refused: it is never done here")
+
+
+def _name(node: Command) -> str:
+    return " ".join(word for word in node.words[:1] if isinstance(word, str))[:64] or "a command"
 
 
 def commands() -> dict[str, Builtin]:
     """Return every command by its name."""
     return {
-        **dict.fromkeys(IGNORED, _ignored), **dict.fromkeys(REFUSED, _refused),
-        **dict.fromkeys(OTHER_SYSTEMS, booting.other_kernel), **UNDERSTOOD,
+        **dict.fromkeys((*IGNORED, *OTHER_MODULES), _ignored), **dict.fromkeys(UNANSWERED, _unanswered),
+        **dict.fromkeys(REFUSED, _refused), **dict.fromkeys(OTHER_SYSTEMS, booting.other_kernel), **UNDERSTOOD,
     }

@@ -66,13 +66,13 @@ class Devices:
         found = self._names.get(name) or self._names.get(self._aliases.get(name.lower(), ""))
         return found or self._names.get(self._aliases.get(name, ""))
 
-    def search(self, kind: str, key: str, hints: Sequence[str], disk: str = "") -> str | None:
-        """Return the first device that has a file, a label or a UUID; those of the hints come first.
+    def search(self, kind: str, key: str, hints: Sequence[str], disk: str = "") -> list[str]:
+        """Return the devices that have a file, a label or a UUID; those of the hints come first.
 
         With `disk`, only it and its partitions are looked at.
         """
-        hinted = [name for hint in hints for name in self._of_hint(hint)]
-        for name in (*hinted, *self._names):
+        matching: list[str] = []
+        for name in dict.fromkeys([*(name for hint in hints for name in self._of_hint(hint)), *self._names]):
             if disk and name.partition(",")[0] != disk:
                 continue
             volume, files = self._names[name]
@@ -84,8 +84,8 @@ class Devices:
             else:
                 found = (volume.uuid or "").lower() == key.lower() != ""
             if found:
-                return name
-        return None
+                matching.append(name)
+        return matching
 
     def _of_hint(self, hint: str) -> list[str]:
         name = self._aliases.get(hint, hint)

@@ -103,6 +103,14 @@ def source(run: Interpreter, args: list[str], node: Command) -> int:
     return OK
 
 
+def extract(run: Interpreter, args: list[str], node: Command) -> int:
+    """extract_entries_source and extract_entries_configfile: the entries of a file, and none of its variables."""
+    before, run.environment = run.environment, run.environment.context()
+    status = source(run, args, node)
+    run.environment = before
+    return status
+
+
 def _file(run: Interpreter, args: list[str], node: Command) -> Place | None:
     """Return the file that a command names; note, and tell, where there is none."""
     place = run.devices.locate(args[0], run.root) if args else "no file is named"

@@ -66,13 +66,15 @@ def search_for(kind: str) -> Callable[[Interpreter, list[str], Command], int]:
 def _search(run: Interpreter, node: Command, kind: str, key: str, variable: str | None, hints: Sequence[str],
             beside: str = "") -> int:  # fmt: skip
     run.budget.spend(len(run.devices.device_names()) * 64)
-    found = run.devices.search(kind, key, hints, beside)
-    if found is None:
+    matching = run.devices.search(kind, key, hints, beside)
+    if not matching:
         return run.fail(node, f"no volume with the {kind} {key[:128]}", MISSING)
-    volume = run.devices.volume(found)
-    run.note(node, f"the {kind} {key[:128]} is on {volume[0].name if volume else ''}, which GRUB calls ({found})")
+    volume = run.devices.volume(matching[0])
+    more = f", the first of {len(matching)} that have it" if len(matching) > 1 and kind != "file" else ""
+    run.note(node, f"the {kind} {key[:128]} is on {volume[0].name if volume else ''}, "
+                   f"which GRUB calls ({matching[0]}){more}")
     if variable is not None:
-        run.environment.set(variable, found, (node.path, node.line))
+        run.environment.set(variable, matching[0], (node.path, node.line))
     return OK
 
 
