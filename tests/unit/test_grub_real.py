@@ -327,6 +327,17 @@ def test_a_live_image() -> None:
     assert found.entries[-1].hidden is not None
 
 
+def test_a_volume_cannot_hold_up_the_others() -> None:
+    """Nor the boot: what its configurations may use up, they share."""
+    endless = {f"/EFI/v{number}/grub.cfg": b"while true; do true; done # %d\n" % number for number in range(30)}
+    good = {"/grub/grub.cfg": b"menuentry x { linux /vmlinuz; }\n", "/vmlinuz": b"k"}
+    begun = time.process_time()
+    found = read_all((volume("vda1", kind=PartitionKind.ESP), endless), (volume("vdb1"), good))
+    assert [str(entry.linux) for entry in found.entries] == ["vdb1:/vmlinuz"]
+    assert len(found.problems) == 30
+    assert time.process_time() - begun < 1.0
+
+
 def test_a_uuid_on_two_volumes_is_told() -> None:
     text = f"search --fs-uuid --set=root {UUID}\nmenuentry x {{ linux /vmlinuz; }}\n"
     menu = f"menuentry x {{\nsearch --fs-uuid --set=root {UUID}\nlinux /vmlinuz\n}}\n"

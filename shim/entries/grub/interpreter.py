@@ -49,9 +49,11 @@ class Menu:
 class Interpreter:
     """The state of one GRUB: its variables, functions, the menu that is being made, what is loaded."""
 
-    def __init__(self, devices: Devices, commands: Mapping[str, Builtin], cpu: str = "x86_64") -> None:
+    def __init__(self, devices: Devices, commands: Mapping[str, Builtin], budget: Budget | None = None,
+                 cpu: str = "x86_64") -> None:  # fmt: skip
         self.devices, self.commands = devices, commands
-        self.budget = Budget()
+        self.budget = budget or Budget()
+        self.budget.depth = 0
         self.environment = first_environment(self.budget, cpu)
         self.functions: dict[str, Function] = {}
         self.menu = Menu(self.environment)
@@ -122,7 +124,8 @@ class Interpreter:
             return MISSING
         self.budget.source(path, len(data))
         if b"\0" in data:
-            raise FormatError("a NUL byte in a boot configuration", file=path, at=data.index(b"\0"))
+            at = data.index(b"\0")
+            raise FormatError("a NUL byte in a boot configuration", file=path, line=data.count(b"\n", 0, at) + 1, at=at)
         folder = place.path.rpartition("/")[0]
         device = self.devices.name_of(place.volume)
         before = [(name, self.environment.get(name)) for name in ("config_file", "config_directory")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shim.errors import EntryError
 
 SOURCE_SIZE_MAX = 2 << 20  # one file
-SOURCES_SIZE_MAX = 4 << 20  # all files that one configuration leads to, and what is evaluated
+SOURCES_SIZE_MAX = 4 << 20  # all files that the configurations of a volume lead to, and what is evaluated
 SOURCES_MAX = 256
 TOKENS_MAX = 250_000
 STEPS_MAX = 100_000
@@ -30,7 +30,7 @@ class Exhausted(EntryError):
 
 
 class Budget:
-    """What is left of the limits, for everything that one configuration leads to."""
+    """What is left of the limits, for all configurations of one volume and everything that they lead to."""
 
     __slots__ = ("depth", "entries", "line", "path", "size", "sources", "steps", "tokens")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shim.entries.grub.commands import commands
 from shim.entries.grub.devices import Devices, Place
 from shim.entries.grub.interpreter import Interpreter
-from shim.entries.grub.limits import SOURCE_SIZE_MAX
+from shim.entries.grub.limits import SOURCE_SIZE_MAX, Budget
 from shim.entries.grub.menu import DIALECT, read_menu, timeout_of, with_loaded
 from shim.entries.reading import Reading
 from shim.errors import ShimError
@@ -29,6 +29,7 @@ def read_configurations(
     entries: list[Entry] = []
     timeout: float | None = None
     seen: set[object] = set()
+    budgets: dict[str, Budget] = {}  # a volume that wants too much takes nothing from another
     if len(found) > CONFIGURATIONS_MAX:
         problems.append(Problem(source=f"{found[CONFIGURATIONS_MAX][0].name} (grub)",
                                 error=f"only the first {CONFIGURATIONS_MAX} of {len(found)} configurations are read"))
@@ -39,7 +40,7 @@ def read_configurations(
             if str(place) in seen or text in seen:
                 continue
             seen.add(text)
-            run, more, waits = read_configuration(volumes, place)
+            run, more, waits = read_configuration(volumes, place, budgets.setdefault(volume.name, Budget()))
         except ShimError as problem:
             problems.append(_located(problem, place))
             continue
@@ -59,11 +60,11 @@ def _located(problem: ShimError, place: Place) -> Problem:
 
 
 def read_configuration(
-    volumes: Sequence[tuple[Volume, Files]], place: Place
+    volumes: Sequence[tuple[Volume, Files]], place: Place, budget: Budget
 ) -> tuple[Interpreter, list[Entry], float | None]:
     """Run one configuration. Raises ShimError for one that cannot be read or that wants too much."""
     devices = Devices(volumes, place.volume)
-    run = Interpreter(devices, commands())
+    run = Interpreter(devices, commands(), budget)
     device = devices.name_of(place.volume)
     folder = place.path.rpartition("/")[0]
     where = (str(place), 0)
