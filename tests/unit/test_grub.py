@@ -59,7 +59,7 @@ def test_grub_still_says_what_is_recorded(tmp_path: Path) -> None:
 
 def body(text: str, before: str = "", **given: object) -> Entry:
     """Return the entry of a menuentry with this body."""
-    found = read(f"{before}\nmenuentry Title {{\n{text}\n}}\n", **given)
+    found = read(f"{before}\nmenuentry Title {{\n{text}\n}}\n".encode(errors="surrogateescape"), **given)
     assert not found.problems
     entry, = found.entries
     return entry
@@ -96,6 +96,7 @@ def test_the_last_kernel_and_the_last_initrd_count() -> None:
     ("linux /vmlinuz\ninitrd newc:a:/initrd", "single files"), ("initrd /initrd", "no kernel"),
     ("loopback loop /initrd\nlinux (loop)/vmlinuz", "image vda2:/initrd"),
     ("linux /vmlinuz 'a\nb'", "control character"),
+    ("linux /vmlinuz caf\udce9", "not UTF-8"),
 ])
 def test_what_cannot_be_started_says_why(text: str, reason: str) -> None:
     entry = body(text)
@@ -202,7 +203,7 @@ def test_the_order_is_that_of_grubs_choice(default: str, fallback: str, order: s
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [
-    ("5", 5.0), ("0", 0.0), ("-1", 3600.0), ("", None), ("soon", None), ("99999999999999999999", 3600.0)])
+    ("5", 5.0), ("0", 0.0), ("-1", 3600.0), ("", None), ("soon", None), ("٣", None), ("99999999999999999999", 3600.0)])
 def test_the_timeout_is_the_scripts(timeout: str, seconds: float | None) -> None:
     assert read(MENU.format(timeout=timeout, default=0, fallback="")).timeout == seconds
 

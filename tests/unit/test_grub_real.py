@@ -238,9 +238,11 @@ def test_an_entry_that_needs_no_variable_is_one_for_both_dialects() -> None:
     assert "says 4098-6.5.6-300.fc39" in found.entries[0].trace[-1]
 
 
-def test_a_stub_leads_to_another_partition_once() -> None:
+@pytest.mark.parametrize("going_on", [
+    "configfile $prefix/grub.cfg", "insmod normal; normal", "normal $prefix/grub.cfg"])
+def test_a_stub_leads_to_another_partition_once(going_on: str) -> None:
     """The configuration that it leads to is not read a second time for its own sake."""
-    stub = f"search.fs_uuid {UUID} root hd0,gpt2\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"
+    stub = f"search.fs_uuid {UUID} root hd0,gpt2\nset prefix=($root)'/boot/grub'\n{going_on}\n"
     main_cfg = "if [ -n \"$root\" ]; then menuentry x { linux /vmlinuz a; }; fi\n"
     found = read_all(
         (volume("vda1", kind=PartitionKind.ESP), {"/EFI/debian/grub.cfg": stub.encode(),

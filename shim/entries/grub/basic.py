@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shim.entries.grub.conditions import is_true, number
+from shim.entries.grub.conditions import is_number, is_true, number
 from shim.entries.grub.lexer import Lexer
 from shim.entries.grub.options import VALUE, parse_options
 from shim.entries.grub.regex import match
@@ -94,7 +94,7 @@ def _leave(run: Interpreter, args: list[str], node: Command, *, again: bool) -> 
 
 def return_(run: Interpreter, args: list[str], node: Command) -> int:
     """return [STATUS], of a function."""
-    if len(args) > 1 or (args and not args[0].isdecimal()) or not run.leave_function():
+    if len(args) > 1 or (args and not is_number(args[0])) or not run.leave_function():
         return run.fail(node, "return takes a number, inside a function", BAD_ARGUMENT)
     return min(number(args[0]), 255) if args else run.status
 
@@ -159,7 +159,7 @@ def regexp(run: Interpreter, args: list[str], node: Command) -> int:
         return FAILED
     for variable in given.all("set"):
         digits, colon, name = variable.rpartition(":")
-        if colon and not digits.isdecimal():
+        if colon and not is_number(digits):
             return run.fail(node, f"regexp cannot set {variable[:64]}", BAD_ARGUMENT)
         group = number(digits) if colon else 1
         value = groups[group] if group < len(groups) else None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INT_BITS = 32
 LONG_MAX = (1 << 64) - 1
+DIGITS = "0123456789"
 BASES = {"0x": 16, "0X": 16}
 STRINGS: dict[str, Callable[[str, str], bool]] = {
     "=": lambda left, right: left == right,
@@ -127,6 +128,11 @@ UNARY: dict[str, Callable[[str, Devices, str], bool]] = {
 }
 
 
+def is_number(text: str) -> bool:
+    """Say whether a text is decimal digits and nothing else."""
+    return text.isascii() and text.isdigit()
+
+
 def number(text: str) -> int:
     """Return the number that a text begins with, 0 without one: decimal, 0x or octal, as C's strtoul does."""
     negative = text[:1] == "-"
@@ -154,7 +160,7 @@ def _behind_common(left: str, right: str) -> tuple[int, int]:
     while at < min(len(left), len(right)) and left[at] == right[at]:
         at += 1
     at -= 1
-    while at > 0 and at < len(left) and left[at].isdigit():
+    while at > 0 and at < len(left) and left[at] in DIGITS:
         at -= 1
     at += 1
     return number(left[at:]), number(right[at:])

@@ -5,7 +5,7 @@ The default comes first, then what `fallback` names, then the others in the orde
 
 from __future__ import annotations
 
-from shim.entries.grub.conditions import number
+from shim.entries.grub.conditions import is_number, number
 from shim.entries.grub.interpreter import Menu
 from shim.entries.grub.limits import MENUS_DEEP_MAX, TRACE_MAX
 from shim.entries.reading import CONTROLS
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_MAX = 3600.0
 DIALECT = "grub"
+NOT_UTF8 = "\ufffd"
 
 
 class Choice:
@@ -78,7 +79,7 @@ def timeout_of(menu: Menu) -> float | None:
     text = menu.environment.get("timeout")
     if text == "-1":
         return TIMEOUT_MAX
-    if not text or not text[0].isdigit():
+    if not text or not is_number(text[0]):
         return None
     return min(float(number(text)), TIMEOUT_MAX)
 
@@ -149,6 +150,8 @@ def with_loaded(entry: Entry, loaded: Loaded | None, hidden: str | None) -> Entr
     hidden = hidden or loaded.hidden
     if loaded.kind == "linux" and not CONTROLS.isdisjoint(loaded.cmdline or ""):
         hidden = hidden or "a control character in its command line"
+    if NOT_UTF8 in (loaded.cmdline or "") + (loaded.kernel.path if loaded.kernel else ""):
+        hidden = hidden or "its command line or its kernel's name is not UTF-8"
     kernel = {loaded.kind: _ref(loaded.kernel)} if loaded.kernel is not None and loaded.kind else {}
     return entry.replace(
         **kernel, cmdline=loaded.cmdline, hidden=hidden,
@@ -193,7 +196,7 @@ def _find(lines: Sequence[Choice], spec: str) -> tuple[int | None, str]:
     for at, line in enumerate(lines):
         if head and head in (line.item.id, line.item.args[0]):
             return at, rest
-    if head[:1].isdigit() and number(head) < len(lines):
+    if is_number(head[:1]) and number(head) < len(lines):
         return number(head), rest
     return None, rest
 
