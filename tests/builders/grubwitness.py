@@ -22,7 +22,7 @@ from tests.builders.filesystems import MIB, run
 
 GOLDEN = Path(__file__).parents[1] / "golden/grub"
 OUTCOMES = GOLDEN / "outcomes.json"
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 MARK = ":"
 PROMPTS = (b"grub> ", b"grub rescue> ", b"Press any key", b"GNU GRUB  version")
 # grub-emu can draw in a window, which nobody opens here: what it asks of SDL 1.2 is given by a library of nothing.
@@ -100,7 +100,10 @@ def make_witness_disk(folder: Path) -> Path:
 
 
 def said_by_grub(script: str, folder: Path, disk: Path, libraries: str) -> list[str]:
-    """Run a script in grub-emu; return the lines that it echoed with a colon in front."""
+    """Run a script in grub-emu; return the lines that it echoed with a colon in front.
+
+    Raises TimeoutError for a script that does not end.
+    """
     for path, content in {**FILES, "grub.cfg": whole(script).encode()}.items():
         target = folder / "grub" / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +135,7 @@ def _run(command: list[str], environment: dict[str, str]) -> bytes:
                 break
         else:
             program.kill()
-            raise RuntimeError(f"grub-emu did not end: {said[-2000:]!r}")
+            raise TimeoutError(f"grub-emu did not end: {said[-2000:]!r}")
         program.kill()
     os.close(ours)
     return said

@@ -35,8 +35,8 @@ def said_by_us(script: str) -> list[str]:
     said: list[tuple[str, str]] = []
 
     def echo(run: Interpreter, args: list[str], _node: Command) -> int:
-        newline = "" if "-n" in args[:2] else "\n"
-        said.append((run.environment.get("chosen") or "", " ".join(arg for arg in args if arg != "-n") + newline))
+        newline = "" if args[:1] == ["-n"] else "\n"
+        said.append((run.environment.get("chosen") or "", " ".join(args if newline else args[1:]) + newline))
         return 0
 
     beside = Volume(name="host")

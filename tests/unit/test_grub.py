@@ -20,12 +20,14 @@ from shim.entries.grub.commands import (
     UNDERSTOOD,
     commands,
 )
+from shim.entries.grub.limits import Exhausted
 from shim.entries.grub.regex import match
 from shim.errors import FormatError, ShimError
 from shim.formats.grubenv import SIGNATURE, parse_grubenv
 from shim.model import Entry
 from tests.builders import debian
 from tests.builders import grubwitness as witness
+from tests.builders.grubscripts import Writer
 from tests.unit.grub import CONFIG, read, said_by_us
 from tests.unit.hostile import survives
 
@@ -55,6 +57,28 @@ def test_the_record_is_of_these_scripts() -> None:
 @pytest.mark.tools
 def test_grub_still_says_what_is_recorded(tmp_path: Path) -> None:
     assert witness.all_said_by_grub(tmp_path) == witness.outcomes()
+
+
+# A terminal of 80 columns breaks longer lines.
+COLUMNS = 78
+SCRIPTS = 100
+
+
+@pytest.mark.tools
+def test_grub_says_the_same_of_scripts_that_nobody_wrote(tmp_path: Path) -> None:
+    disk = witness.make_witness_disk(tmp_path)
+    compared = 0
+    for seed in range(SCRIPTS):
+        script = Writer(seed).script()
+        try:
+            ours = said_by_us(script)
+        except Exhausted:  # a loop without end: GRUB would be in it for good
+            continue
+        theirs = witness.said_by_grub(script, tmp_path, disk, str(tmp_path))
+        if all(len(line) < COLUMNS for line in theirs):
+            assert ours == theirs, script
+            compared += 1
+    assert compared > 0.9 * SCRIPTS
 
 
 def body(text: str, before: str = "", **given: object) -> Entry:

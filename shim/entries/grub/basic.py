@@ -6,7 +6,7 @@ from shim.entries.grub.conditions import is_number, is_true, number
 from shim.entries.grub.lexer import Lexer
 from shim.entries.grub.options import VALUE, parse_options
 from shim.entries.grub.regex import match
-from shim.entries.grub.status import BAD_ARGUMENT, FAILED, OK
+from shim.entries.grub.status import BAD_ARGUMENT, FAILED, OK, WRONG
 from shim.entries.grub.syntax import QUOTED_VARIABLE, VARIABLE
 from shim.errors import FormatError
 
@@ -112,7 +112,7 @@ def shift(run: Interpreter, args: list[str], _node: Command) -> int:
 
 def setparams(run: Interpreter, args: list[str], node: Command) -> int:
     if run.parameters is None:
-        return run.fail(node, "setparams stands outside of any function", BAD_ARGUMENT)
+        return run.fail(node, "setparams stands outside of any function", WRONG)
     run.parameters = args
     return OK
 

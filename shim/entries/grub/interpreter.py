@@ -151,7 +151,7 @@ class Interpreter:
                 unit = parser.unit()
             except ScriptError as problem:
                 self.mistake(problem)
-                status = WRONG
+                status = OK  # as in GRUB, which has printed its error by then
                 continue
             if unit is None:
                 break
@@ -231,7 +231,6 @@ class Interpreter:
                 return status
             if self.status == OK:
                 return self.run(body)
-            self.status = OK
         return self.run(node.otherwise)
 
     def _for(self, node: For) -> int:

@@ -124,16 +124,15 @@ class Lexer:
         start = self._at + 1
         end = self._text.find(quote, start)
         if end < 0:
-            self._unclosed()
+            raise self._unclosed("a string is not closed")
         self._row += self._text.count("\n", start, end)
         self._at = end + 1
         return self._text[start:end]
 
     def _escaped(self) -> str:
         pair = self._text[self._at : self._at + 2]
-        if len(pair) < 2:
-            self._at += 1
-            return ""
+        if len(pair) < 2 or (pair == "\\\n" and self._at + 2 >= len(self._text)):
+            raise self._unclosed("a line goes on behind the end")
         self._at += 2
         if pair == "\\\n":
             self._row += 1
@@ -149,7 +148,7 @@ class Lexer:
                 at += 1
             kept.append(text[start:at])
             if at >= len(text):
-                self._unclosed()
+                raise self._unclosed("a string is not closed")
             letter = text[at]
             if letter == '"':
                 break
@@ -198,7 +197,8 @@ class Lexer:
         self._at = at + braced
         return name
 
-    def _unclosed(self) -> None:
+    def _unclosed(self, reason: str) -> ScriptError:
+        """Return the mistake that costs everything up to the end."""
         line = self.line
         self._at = len(self._text)
-        raise ScriptError("a string is not closed", file=self.path, line=line)
+        return ScriptError(reason, file=self.path, line=line)

@@ -81,7 +81,7 @@ def _values(name: str, lookup: Lookup, parameters: Sequence[str] | None, *, spli
         given = tuple(parameters or ())
         if not split:
             return given if name == "@" else (" ".join(given),) if given else ()
-        return [part for value in given for part in split_blanks(value) or [""]]
+        return [part for value in given for part in split_blanks(value)]
     if name == "#":
         return () if parameters is None else (str(len(parameters)),)
     if name[0].isdigit():
@@ -145,7 +145,8 @@ def _paths(pattern: str, budget: Budget, devices: Devices, root: str) -> list[st
         device, close, path = pattern, "", ""
     heads = [unescape(device + close)]
     if has_glob(device):
-        heads = [f"({name})" for name in devices.device_names() if _matches(device + close, f"({name})", budget)]
+        heads = [f"({name})" for name in devices.device_names()
+                 if (close or "," not in name) and _matches(device + close, f"({name})", budget)]
     for piece in path.split("/")[1:]:
         found: list[str] = []
         for head in heads:
