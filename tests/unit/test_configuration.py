@@ -76,6 +76,17 @@ def test_what_was_parsed_is_what_is_judged(superblock: bytes) -> None:
     assert evil.boot().tried[0] == ("one.conf", "verify")
 
 
+def test_all_files_that_a_script_read_are_its_configuration(superblock: bytes) -> None:
+    script, menu = b"source /grub/menu.cfg\n", b"menuentry x {\n linux /one ro\n initrd /initrd.img\n}\n"
+    disk = {**bls("one"), "/grub/grub.cfg": script, "/grub/menu.cfg": menu}
+    del disk[ONE]
+    world = World(superblock, pinned(script, menu)).plug("vda", disk).boot()
+    assert [stage for _, stage in world.tried] == [None]
+    names = [verdict["name"] for verdict in world.report.attempts[0].verdicts if verdict["role"] == "entry"]
+    assert names == ["vda:/grub/grub.cfg", "vda:/grub/menu.cfg"]
+    assert World(superblock, pinned(script)).plug("vda", disk).boot().tried[0][1] == "verify"
+
+
 def test_a_signature_beside_the_entry_is_read(tmp_path: Path) -> None:
     signer = make_signer(tmp_path, "minisign")
     files = Snapshot(MemoryFiles({ONE: b"title x\n", f"{ONE}.minisig": signer.sign(b"title x\n")}))

@@ -12,6 +12,9 @@ import pytest
 
 from shim.cli import VERBS, build_parser
 from shim.config import TABLES, parse_config
+from shim.entries import DIALECTS
+from shim.entries.grub import limits
+from shim.entries.grub.commands import IGNORED, OTHER_MODULES, OTHER_SYSTEMS, REFUSED, UNANSWERED, UNDERSTOOD
 from shim.load.errnos import FILE, LOAD
 from shim.model import Role
 
@@ -116,6 +119,29 @@ def test_every_key_is_documented() -> None:
         assert f"### [{table}]" in text
         for key in fields:
             assert f"| `{key}` |" in text, f"{table}.{key}"
+
+
+def test_every_dialect_and_every_command_of_grub_is_documented() -> None:
+    text = (ROOT / "docs/dialects.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [dialect.name for dialect in DIALECTS]
+    for title, names in (("Understood", UNDERSTOOD), ("Passed over", (*IGNORED, *OTHER_MODULES)),
+                         ("Unanswered", UNANSWERED), ("Refused", REFUSED), ("Other systems", OTHER_SYSTEMS)):
+        section = text.partition(f"### {title}\n")[2].partition("\n### ")[0]
+        paragraph, = [part for part in section.split("\n\n") if part.lstrip().startswith("`") and ", `" in part]
+        assert re.findall(r"`(\S+)`", paragraph) == sorted(names), title
+
+
+@pytest.mark.parametrize(("row", "shown"), [
+    ("a file; all files", f"{limits.SOURCE_SIZE_MAX >> 20} MiB; {limits.SOURCES_SIZE_MAX >> 20} MiB in "
+     f"{limits.SOURCES_MAX}"),
+    (f"steps (a command, a turn of a loop, {limits.BYTES_A_STEP} bytes", f"{limits.STEPS_MAX:,}"),
+    ("words and signs", f"{limits.TOKENS_MAX:,}"), ("blocks, functions", f"{limits.NESTING_MAX}"),
+    ("menus in menus", f"{limits.MENUS_DEEP_MAX}"), ("entries", f"{limits.ENTRIES_MAX:,}"),
+    ("a value", f"{limits.VALUE_SIZE_MAX >> 10} KiB, {limits.ARGUMENTS_SIZE_MAX >> 10} KiB"),
+])
+def test_the_limits_of_grubs_script_are_those_of_the_code(row: str, shown: str) -> None:
+    rows = [line for line in (ROOT / "docs/dialects.md").read_text().splitlines() if line.startswith(f"| {row}")]
+    assert [line.split("|")[2].strip() for line in rows] == [shown]
 
 
 def test_help_says_every_target() -> None:

@@ -1,0 +1,457 @@
+"""Configurations as real systems carry them: Debian's by grub-mkconfig, Fedora's, the installer's, live ISOs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from shim.cli import main
+from shim.entries import EntryList, read_entries
+from shim.errors import SystemError_
+from shim.model import PartitionKind, Volume
+from shim.system.files import TreeFiles
+from shim.system.memory_files import MemoryFiles
+from tests.builders import debian, grubconfig
+from tests.builders import grubwitness as witness
+from tests.builders.grubconfig import BTRFS, KERNELS, LVM, UUID, make_grub_cfg
+from tests.builders.uki import make_uki
+from tests.unit.grub import volume
+
+pytestmark = [pytest.mark.tools]
+SIMPLE, ADVANCED = f"gnulinux-simple-{UUID}", f"gnulinux-advanced-{UUID}"
+
+
+def boot_files(prefix: str = "") -> dict[str, bytes]:
+    return {f"{prefix}/boot/{name}-{version}": b"x" for name in ("vmlinuz", "initrd.img") for version in KERNELS}
+
+
+def read_all(*trees: tuple[Volume, Mapping[str, bytes]]) -> EntryList:
+    return read_entries([(known, MemoryFiles(files)) for known, files in trees])
+
+
+@pytest.fixture(scope="module")
+def debian_cfg() -> str:
+    return make_grub_cfg(others=True)
+
+
+def test_what_grub_mkconfig_makes_of_three_kernels(debian_cfg: str) -> None:
+    """The newest kernel first, then all of them in the submenu: each plain, and for recovery."""
+    found = read_all((volume(uuid=UUID), {"/boot/grub/grub.cfg": debian_cfg.encode(), **boot_files()}))
+    tried = [entry for entry in found.entries if entry.hidden is None]
+    first, rest = tried[0], tried[1:]
+    assert not found.problems
+    assert found.timeout == 5.0
+    assert (first.id, first.default, str(first.linux)) == (SIMPLE, True, "vda2:/boot/vmlinuz-6.1.0-27-amd64")
+    assert [str(ref) for ref in first.initrd] == ["vda2:/boot/initrd.img-6.1.0-27-amd64"]
+    assert first.cmdline == f"root=UUID={UUID} ro quiet"
+    versions = [entry.id.removeprefix(f"{ADVANCED}>gnulinux-").split("-amd64")[0] for entry in rest]
+    assert list(dict.fromkeys(versions)) == ["6.1.0-27", "6.1.0-9", "5.10.0-30"]
+    assert {entry.cmdline for entry in rest if "recovery" in entry.id} == {f"root=UUID={UUID} ro single"}
+    assert any("the uuid" in sentence and "vda2" in sentence for sentence in first.trace)
+
+
+def test_what_os_prober_found_is_explained(debian_cfg: str) -> None:
+    fedora = volume("vda3", uuid="99999999-0000-4000-8000-000000000003")
+    found = read_all(
+        (volume("vda1", kind=PartitionKind.ESP, uuid="1234-ABCD"), {"/EFI/Microsoft/Boot/bootmgfw.efi": b"MZ"}),
+        (volume(uuid=UUID), {"/boot/grub/grub.cfg": debian_cfg.encode(), **boot_files()}),
+        (fedora, {"/boot/vmlinuz-6.5": b"k", "/boot/initramfs-6.5.img": b"i"}))
+    windows = next(entry for entry in found.entries if "Windows" in entry.title)
+    assert windows.hidden == "vda1:/EFI/Microsoft/Boot/bootmgfw.efi is an EFI program that only firmware can start"
+    other, = [entry for entry in found.entries if entry.id.startswith("osprober-gnulinux-simple")]
+    assert (str(other.linux), other.cmdline, other.hidden) == ("vda3:/boot/vmlinuz-6.5", "root=/dev/vda3 ro rhgb", None)
+
+
+@pytest.mark.parametrize(("default", "expected"), [
+    ("saved", f"{ADVANCED}>gnulinux-6.1.0-9-amd64-advanced-{UUID}"), ("1>4", "6.1.0-9-amd64"),
+    (f"{ADVANCED}>gnulinux-5.10.0-30-amd64-recovery-{UUID}", "5.10.0-30-amd64-recovery"),
+    ("Advanced options for Debian GNU/Linux>Debian GNU/Linux, with Linux 5.10.0-30-amd64", "5.10.0-30-amd64-advanced"),
+])
+def test_grub_default_is_the_default(default: str, expected: str) -> None:
+    saved = f"{ADVANCED}>gnulinux-6.1.0-9-amd64-advanced-{UUID}"
+    text = make_grub_cfg(defaults={"GRUB_DEFAULT": default})
+    found = read_all((volume(uuid=UUID), {"/boot/grub/grub.cfg": text.encode(), **boot_files(),
+                                          "/boot/grub/grubenv": witness.block(saved_entry=saved)}))
+    assert expected in found.entries[0].id
+    assert found.entries[0].default
+    assert found.entries[0].trace[-1].startswith("the default: /boot/grub/grub.cfg:")
+    assert ("saved_entry of /boot/grub/grubenv" in found.entries[0].trace[-1]) == (default == "saved")
+
+
+def test_grub_reboot_holds_for_the_next_boot() -> None:
+    """And is told, for nothing is written: it holds for the boots after that one, too."""
+    text = make_grub_cfg(defaults={"GRUB_DEFAULT": "saved"})
+    found = read_all((volume(uuid=UUID), {"/boot/grub/grub.cfg": text.encode(), **boot_files(),
+                                          "/boot/grub/grubenv": witness.block(next_entry=f"{ADVANCED}>2")}))
+    assert "recovery" in found.entries[0].id
+    assert any("next_entry" in sentence for sentence in found.entries[0].trace)
+
+
+def test_an_lvm_root_is_searched_by_its_uuid() -> None:
+    text = make_grub_cfg(LVM)
+    assert "lvmid/" in text
+    root = Volume(name="dm-0", device="/dev/mapper/vg-root", fstype="ext4", uuid=UUID)
+    found = read_all((root, {"/boot/grub/grub.cfg": text.encode(), **boot_files()}))
+    assert (str(found.entries[0].linux), found.entries[0].cmdline) == (
+        "dm-0:/boot/vmlinuz-6.1.0-27-amd64", "root=/dev/mapper/vg-root ro quiet")
+
+
+@pytest.mark.parametrize("mounted", ["", "/@rootfs"])
+def test_btrfs_paths_begin_at_the_top_of_the_file_system(mounted: str) -> None:
+    """Whether the top is mounted or the subvolume, the kernel of a path that names the subvolume is found."""
+    text = make_grub_cfg(BTRFS, subvolume="/@rootfs")
+    assert "/@rootfs/boot/vmlinuz" in text
+    files = {f"{mounted}/boot/grub/grub.cfg": text.encode(), **boot_files(mounted)}
+    first = read_all((volume(fstype="btrfs", uuid=UUID), files)).entries[0]
+    assert str(first.linux) == f"vda2:{mounted}/boot/vmlinuz-6.1.0-27-amd64"
+    assert first.hidden is None
+    assert "rootflags=subvol=@rootfs" in (first.cmdline or "")
+
+
+@pytest.mark.parametrize("default", ["0", "1>0", "1>5", f"gnulinux-advanced-{witness.EXT_UUID}>2", "nonsense"])
+def test_grub_itself_boots_the_same_of_grub_mkconfigs_menu(default: str, tmp_path: Path) -> None:
+    """In grub-emu, with functions for what it cannot load."""
+    text = make_grub_cfg(uuid=witness.EXT_UUID, defaults={
+        "GRUB_DEFAULT": default, "GRUB_TIMEOUT": "0", "GRUB_TERMINAL": "console"})
+    functions = 'function linux { echo ":$root"; for i in "$@"; do echo ":$i"; done; }\nfunction initrd { halt; }\n'
+    said = witness.said_by_grub(functions + text, tmp_path, witness.make_witness_disk(tmp_path), str(tmp_path))
+    found = read_all((volume(uuid=witness.EXT_UUID), {"/boot/grub/grub.cfg": text.encode(), **boot_files()}))
+    entry = found.entries[0]
+    assert entry.linux is not None
+    words = ["hd0,gpt2", entry.linux.path, *(entry.cmdline or "").split()]
+    assert said == [f":{word}" for word in words]
+
+
+# As Fedora's 10_linux writes it, where the entries are files of the Boot Loader Specification.
+FEDORA = """set pager=1
+if [ -f ${config_directory}/grubenv ]; then
+  load_env -f ${config_directory}/grubenv
+elif [ -s $prefix/grubenv ]; then
+  load_env
+fi
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+   set boot_once=true
+else
+   set default="${saved_entry}"
+fi
+if [ x"${feature_menuentry_id}" = xy ]; then
+  menuentry_id_option="--id"
+else
+  menuentry_id_option=""
+fi
+export menuentry_id_option
+function load_video {
+  if [ x$feature_all_video_module = xy ]; then
+    insmod all_video
+  fi
+}
+terminal_output console
+if [ x$feature_timeout_style = xy ] ; then
+  set timeout_style=menu
+  set timeout=5
+fi
+insmod part_gpt
+insmod ext2
+search --no-floppy --fs-uuid --set=root BOOT-UUID
+if [ -z "${kernelopts}" ]; then
+  set kernelopts="root=UUID=fallback ro "
+fi
+insmod blscfg
+blscfg
+if [ "${boot_success}" = "1" -o "${boot_indeterminate}" = "1" ]; then
+  set menu_hide_ok=1
+fi
+if [ "$grub_platform" = "efi" ]; then
+  fwsetup --is-supported
+  if [ "$?" = 0 ]; then
+    menuentry 'UEFI Firmware Settings' $menuentry_id_option 'uefi-firmware' { fwsetup; }
+  fi
+fi
+"""
+FEDORA_STUB = """search --no-floppy --root-dev-only --fs-uuid --set=dev BOOT-UUID
+set prefix=($dev)/grub2
+export $prefix
+configfile $prefix/grub.cfg
+"""
+BLS = """title Fedora Linux ({version})
+version {version}
+linux /vmlinuz-{version}
+initrd /initramfs-{version}.img $tuned_initrd
+options $kernelopts $tuned_params rhgb
+grub_users $grub_users
+grub_arg --unrestricted
+grub_class fedora
+"""
+FEDORA_VERSIONS = ("6.5.6-300.fc39", "6.11.4-100.fc39", "0-rescue-4098")
+
+
+def fedora_disk(grubenv: bytes) -> list[tuple[Volume, Mapping[str, bytes]]]:
+    files = {"/grub2/grub.cfg": FEDORA.encode(), "/grub2/grubenv": grubenv, "/tuned.img": b"t"}
+    for version in FEDORA_VERSIONS:
+        files |= {f"/vmlinuz-{version}": b"k", f"/initramfs-{version}.img": b"i",
+                  f"/loader/entries/4098-{version}.conf": BLS.format(version=version).encode()}
+    return [(volume("vda1", kind=PartitionKind.ESP, uuid="AAAA-BBBB"), {"/EFI/fedora/grub.cfg": FEDORA_STUB.encode()}),
+            (volume(uuid="boot-uuid"), files)]
+
+
+def test_fedoras_entries_take_their_variables_from_grub() -> None:
+    grubenv = witness.block(saved_entry="4098-6.5.6-300.fc39", kernelopts="root=/dev/vda3 ro",
+                            tuned_params="skew_tick=1", tuned_initrd="/tuned.img")
+    found = read_all(*fedora_disk(grubenv))
+    assert not found.problems
+    first = found.entries[0]
+    assert (first.id, first.default, first.source) == (
+        "4098-6.5.6-300.fc39", True, "/loader/entries/4098-6.5.6-300.fc39.conf:1")
+    assert first.cmdline == "root=/dev/vda3 ro skew_tick=1 rhgb"
+    assert [ref.path for ref in first.initrd] == ["/initramfs-6.5.6-300.fc39.img", "/tuned.img"]
+    assert [entry.id for entry in found.entries[1:]] == ["4098-6.11.4-100.fc39", "4098-0-rescue-4098"]
+    assert all(entry.hidden is None for entry in found.entries)
+    assert any("bls1 reads it, too" in sentence for sentence in first.trace)
+
+
+def test_fedoras_fallback_for_a_grubenv_that_is_lost() -> None:
+    found = read_all(*fedora_disk(b""))
+    assert found.entries[0].cmdline == "root=UUID=fallback ro rhgb"
+    assert found.timeout == 5.0
+
+
+def test_an_entry_that_needs_no_variable_is_one_for_both_dialects() -> None:
+    trees = fedora_disk(witness.block(saved_entry="4098-6.5.6-300.fc39"))
+    files = dict(trees[1][1])
+    for version in FEDORA_VERSIONS:
+        files[f"/loader/entries/4098-{version}.conf"] = (
+            f"title Fedora\nversion {version}\nlinux /vmlinuz-{version}\noptions ro\n").encode()
+    found = read_all(trees[0], (trees[1][0], files))
+    assert [(entry.dialect, entry.id) for entry in found.entries] == [
+        ("bls1", f"4098-{version}.conf") for version in FEDORA_VERSIONS]
+    assert any("grub has it, too" in sentence for sentence in found.entries[0].trace)
+    assert "says 4098-6.5.6-300.fc39" in found.entries[0].trace[-1]
+
+
+@pytest.mark.parametrize("going_on", [
+    "configfile $prefix/grub.cfg", "insmod normal; normal", "normal $prefix/grub.cfg"])
+def test_a_stub_leads_to_another_partition_once(going_on: str) -> None:
+    """The configuration that it leads to is not read a second time for its own sake."""
+    stub = f"search.fs_uuid {UUID} root hd0,gpt2\nset prefix=($root)'/boot/grub'\n{going_on}\n"
+    main_cfg = "if [ -n \"$root\" ]; then menuentry x { linux /vmlinuz a; }; fi\n"
+    found = read_all(
+        (volume("vda1", kind=PartitionKind.ESP), {"/EFI/debian/grub.cfg": stub.encode(),
+                                                  "/EFI/BOOT/grub.cfg": stub.encode()}),
+        (volume(uuid=UUID), {"/boot/grub/grub.cfg": main_cfg.encode(), "/vmlinuz": b"k"}))
+    entry, = found.entries
+    assert (entry.volume, entry.source, str(entry.linux)) == ("vda2", "/boot/grub/grub.cfg:1", "vda2:/vmlinuz")
+    assert entry.trace[1] == "/EFI/debian/grub.cfg:3: goes on in vda2:/boot/grub/grub.cfg"
+
+
+def test_the_same_file_under_two_names_is_read_once() -> None:
+    text = b"menuentry x { linux /vmlinuz a; }\n"
+    found = read_all((volume(), {"/boot/grub2/grub.cfg": text, "/grub2/grub.cfg": text, "/vmlinuz": b"k"}))
+    assert len(found.entries) == 1
+
+
+@pytest.mark.parametrize("path", ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/grub/grub.cfg", "/grub2/grub.cfg",
+                                  "/EFI/ubuntu/grub.cfg", "/EFI/BOOT/grub.cfg", "/efi/boot/grub.cfg",
+                                  "/@/boot/grub/grub.cfg", "/root/boot/grub2/grub.cfg"])
+def test_every_place_of_a_configuration(path: str) -> None:
+    found = read_all((volume(), {path: b"menuentry x { linux $prefix/vmlinuz; }\n",
+                                 f"{path.rpartition('/')[0]}/vmlinuz": b"k"}))
+    assert [entry.hidden for entry in found.entries] == [None]
+
+
+@pytest.mark.parametrize("flavour", ["text", "gtk"])
+def test_the_installers_menu(flavour: str) -> None:
+    """Debian's netboot tree, whose stub for EFI leads to a file that is not there."""
+    tree = debian.package("debian-installer-12-netboot-amd64") / "usr/lib/debian-installer/images/12/amd64" / flavour
+    grub = tree / "debian-installer/amd64/grub"
+    files = {"/boot/grub/grub.cfg": Path(grub, "grub.cfg").read_bytes(),
+             "/grub/grub.cfg": Path(grub, "x86_64-efi/grub.cfg").read_bytes().replace(b"/boot/grub/", b"/absent/"),
+             "/debian-installer/amd64/linux": b"k", "/debian-installer/amd64/initrd.gz": b"i"}
+    found = read_all((volume(), files))
+    titles = [entry.title for entry in found.entries]
+    assert len(titles) == files["/boot/grub/grub.cfg"].count(b"menuentry ")
+    assert all(entry.hidden is None for entry in found.entries)
+    assert found.entries[0].cmdline == "vga=788 --- quiet"
+    assert sum("theme=dark" in (entry.cmdline or "") for entry in found.entries) == 4
+    assert [problem.source for problem in found.problems] == ["vda2:/grub/grub.cfg:12"]
+
+
+LIVE = """if loadfont $prefix/unicode.pf2 ; then
+  function gfx {
+    set gfxmode=auto
+    terminal_output gfxterm
+  }
+  gfx
+fi
+search --no-floppy --set=root -l 'LIVE-39'
+set default="1"
+set timeout=60
+for image in /boot/x86_64 /images/pxeboot; do
+  if [ -d $image ]; then
+    for kernel in $image/vmlinuz*; do
+      menuentry "Try $kernel" --class live "$kernel" "$image" {
+        set gfxpayload=keep
+        linux ($root)$2 root=live:CDLABEL=LIVE-39 rd.live.image quiet iso-scan/filename=${iso_path}
+        initrd ($root)$3/initrd.img
+      }
+    done
+  fi
+done
+submenu 'Troubleshooting -->' {
+  menuentry 'Test a file' --class=live { linux16 /images/pxeboot/memtest; }
+  menuentry 'Boot first drive' { set root=(hd0); chainloader +1; }
+}
+"""
+
+
+def test_a_live_image() -> None:
+    iso = Volume(name="sr0", fstype="iso9660", label="LIVE-39", uuid="2023-10-01-00-00-00-00")
+    found = read_all((iso, {"/boot/grub2/grub.cfg": LIVE.encode(), "/images/pxeboot/vmlinuz": b"k",
+                            "/images/pxeboot/vmlinuz-debug": b"k", "/images/pxeboot/initrd.img": b"i",
+                            "/images/pxeboot/memtest": b"m"}))
+    assert not found.problems
+    assert found.timeout == 60.0
+    first = found.entries[0]
+    assert (first.title, str(first.linux), first.default) == (
+        "Try /images/pxeboot/vmlinuz-debug", "sr0:/images/pxeboot/vmlinuz-debug", True)
+    assert first.cmdline == "root=live:CDLABEL=LIVE-39 rd.live.image quiet iso-scan/filename="
+    assert [entry.title for entry in found.entries] == [
+        "Try /images/pxeboot/vmlinuz-debug", "Try /images/pxeboot/vmlinuz", "Test a file", "Boot first drive"]
+    assert found.entries[-1].hidden is not None
+
+
+def test_a_volume_cannot_hold_up_the_others() -> None:
+    """Nor the boot: what its configurations may use up, they share."""
+    endless = {f"/EFI/v{number}/grub.cfg": b"while true; do true; done # %d\n" % number for number in range(30)}
+    good = {"/grub/grub.cfg": b"menuentry x { linux /vmlinuz; }\n", "/vmlinuz": b"k"}
+    begun = time.process_time()
+    found = read_all((volume("vda1", kind=PartitionKind.ESP), endless), (volume("vdb1"), good))
+    assert [str(entry.linux) for entry in found.entries] == ["vdb1:/vmlinuz"]
+    assert len(found.problems) == 30
+    assert time.process_time() - begun < 1.0
+
+
+def test_a_uuid_on_two_volumes_is_told() -> None:
+    text = f"search --fs-uuid --set=root {UUID}\nmenuentry x {{ linux /vmlinuz; }}\n"
+    menu = f"menuentry x {{\nsearch --fs-uuid --set=root {UUID}\nlinux /vmlinuz\n}}\n"
+    for script, traced in ((text, False), (menu, True)):
+        found = read_all((volume("vda1", uuid=UUID), {"/boot/grub/grub.cfg": script.encode(), "/vmlinuz": b"k"}),
+                         (volume("vdb1", uuid=UUID), {"/vmlinuz": b"k"}))
+        assert str(found.entries[0].linux) == "vda1:/vmlinuz"
+        assert any("the first of 2 that have it" in sentence for sentence in found.entries[0].trace) is traced
+
+
+def test_a_uki_that_a_menu_chains_to_is_one_entry(tmp_path: Path) -> None:
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"initrd")
+    image = make_uki(tmp_path / "x.efi", debian.kernel().image, [initrd], "console=ttyS0").read_bytes()
+    menu = (b"menuentry 'The image' { chainloader /EFI/Linux/x.efi; }\n"
+            b"menuentry other { chainloader /EFI/Linux/x.efi a; }\n")
+    found = read_all((volume(), {"/EFI/Linux/x.efi": image, "/grub/grub.cfg": menu}))
+    assert [(entry.dialect, entry.cmdline, entry.hidden) for entry in found.entries] == [
+        ("bls2", None, None), ("grub", "a", None)]
+    assert found.entries[0].default
+    assert any("grub has it, too" in sentence for sentence in found.entries[0].trace)
+    found = read_all((volume(), {"/EFI/Linux/x.efi": image, "/grub/grub.cfg": b"uki\n"}))
+    assert [entry.dialect for entry in found.entries] == ["bls2"]
+
+
+def test_a_volume_that_cannot_be_read_costs_only_itself() -> None:
+    class Broken(MemoryFiles):
+        def names(self, path: str) -> tuple[str, ...] | None:
+            raise SystemError_("cannot read the directory", 5, path=path)
+
+    good = MemoryFiles({"/boot/grub/grub.cfg": b"menuentry x { linux /vmlinuz; }", "/vmlinuz": b"k"})
+    found = read_entries([(volume("vda1"), Broken({})), (volume(), good)], dialects=["grub"])
+    assert len(found.entries) == 1
+    assert found.problems[0].source == "vda1 (grub)"
+
+
+def test_ten_thousand_lines_and_five_hundred_files_are_read_in_a_second(tmp_path: Path) -> None:
+    """In one volume, with the time that Python takes to start."""
+    tree, entries = tmp_path / "tree", 1000
+    body = "\n".join(f"  {line}" for line in (
+        "load_video", "insmod gzio", "if [ x$grub_platform = xxen ]; then insmod xzio; fi", "insmod part_gpt",
+        "search --no-floppy --fs-uuid --set=root 1234", "linux /vmlinuz-{0} root=UUID=1 ro quiet", "initrd /initrd-{0}",
+        "echo 'Loading Linux {0} ...'"))
+    text = "function load_video { insmod all_video; }\n" + "".join(
+        f"menuentry 'Linux {number}' --class gnu --id linux-{number} {{\n{body.format(number % 10)}\n}}\n"
+        for number in range(entries))
+    assert text.count("\n") > 10_000
+    for path, content in {
+        "boot/grub/grub.cfg": text,
+        **{f"{name}-{number}": "x" for number in range(10) for name in ("vmlinuz", "initrd")},
+        **{f"loader/entries/e{number}.conf": f"title e{number}\nversion {number}\nlinux /vmlinuz-1\noptions {number}\n"
+           for number in range(500)},
+    }.items():
+        Path(tree, path).parent.mkdir(parents=True, exist_ok=True)
+        Path(tree, path).write_text(content)
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        found = read_entries([(Volume(name="vda1"), TreeFiles(str(tree)))])
+        times.append(time.process_time() - begun)
+    assert len(found.entries) == entries + 500
+    assert all(entry.hidden is None for entry in found.entries)
+    assert min(times) < 1.0
+
+
+def test_the_host_names_volumes_and_what_is_known_of_them(
+    tmp_path: Path, debian_cfg: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub = f"search.fs_uuid {UUID} root\nconfigfile ($root)/boot/grub/grub.cfg\n"
+    for path, content in {"esp/EFI/debian/grub.cfg": stub, "root/boot/grub/grub.cfg": debian_cfg,
+                          **{f"root{path}": data.decode() for path, data in boot_files().items()}}.items():
+        Path(tmp_path, path).parent.mkdir(parents=True, exist_ok=True)
+        Path(tmp_path, path).write_text(content)
+    options = ["--volume", f"vda1={tmp_path}/esp,disk=vda,number=1,table=gpt,kind=esp",
+               "--volume", f"vda2={tmp_path}/root,disk=vda,number=2,table=gpt,uuid={UUID.upper()}"]
+    assert main(["entries", "--json", *options]) == 0
+    first = json.loads(capsys.readouterr().out)["entries"][0]
+    assert (first["id"], first["linux"], first["default"]) == (SIMPLE, "/boot/vmlinuz-6.1.0-27-amd64", True)
+    assert main(["entries"]) == 2
+    for wrong in ("nothing", "a=", "=x", "a=/,color=red", "a=/,number=two", "a=/,kind=other-one"):
+        assert main(["entries", "--volume", wrong]) == 2, wrong
+
+
+MODULES = """
+import sys
+from shim.entries import read_entries
+from shim.model import Volume
+from shim.system.files import TreeFiles
+before = set(sys.modules)
+read_entries([(Volume(name="x"), TreeFiles(sys.argv[1]))])
+print(*(name for name in sorted(set(sys.modules) - before) if name.startswith("shim.")))
+"""
+
+
+def test_the_interpreter_is_imported_only_where_there_is_a_configuration(tmp_path: Path) -> None:
+    """What a boot imports costs it time."""
+    Path(tmp_path, "loader/entries").mkdir(parents=True)
+    Path(tmp_path, "loader/entries/x.conf").write_text("linux /l\n")
+
+    def imported() -> list[str]:
+        done = subprocess.run([sys.executable, "-c", MODULES, str(tmp_path)], capture_output=True, text=True,
+                              check=True, cwd=Path(__file__).parents[2])
+        return done.stdout.split()
+
+    assert imported() == []
+    Path(tmp_path, "grub").mkdir()
+    Path(tmp_path, "grub/grub.cfg").write_text("menuentry x { linux /l; }\n")
+    assert "shim.entries.grub.interpreter" in imported()
+    shutil.rmtree(tmp_path / "grub")
+    assert imported() == []
+
+
+def test_grub_mkconfig_is_debians_own() -> None:
+    assert debian.version("grub-common") == debian.version("grub-emu")
+    assert "DO NOT EDIT THIS FILE" in make_grub_cfg(kernels=KERNELS[:1], defaults=grubconfig.DEFAULTS)
