@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shim.entries import read_entries
 from shim.entries.grub.commands import (
     IGNORED,
     OTHER_MODULES,
@@ -22,10 +23,11 @@ from shim.entries.grub.regex import match
 from shim.errors import FormatError, ShimError
 from shim.formats.grubenv import SIGNATURE, parse_grubenv
 from shim.model import Entry
+from shim.system.memory_files import MemoryFiles
 from tests.builders import debian
 from tests.builders import grubwitness as witness
 from tests.builders.grubscripts import Writer
-from tests.unit.grub import CONFIG, read, said_by_us
+from tests.unit.grub import CONFIG, read, said_by_us, volume
 from tests.unit.hostile import survives
 
 # Where we are laxer than GRUB, which refuses these: what we say instead. Live systems define functions inside `if`.
@@ -225,6 +227,19 @@ def test_the_order_is_that_of_grubs_choice(default: str, fallback: str, order: s
     ("5", 5.0), ("0", 0.0), ("-1", 3600.0), ("", None), ("soon", None), ("٣", None), ("99999999999999999999", 3600.0)])
 def test_the_timeout_is_the_scripts(timeout: str, seconds: float | None) -> None:
     assert read(MENU.format(timeout=timeout, default=0, fallback="")).timeout == seconds
+
+
+def test_a_default_that_is_not_started_is_told() -> None:
+    found = read("set default=1\nmenuentry a { linux /vmlinuz; }\nmenuentry w { chainloader +1; }\n")
+    assert [(entry.title, entry.default) for entry in found.entries] == [("a", False), ("w", False)]
+    assert found.entries[0].trace[-1].startswith(f"{CONFIG}:1 says 1, which is not started: it chains to sectors")
+
+
+@pytest.mark.parametrize(("architecture", "cpu"), [("x64", "x86_64"), ("aa64", "arm64"), ("riscv64", "riscv64")])
+def test_a_script_may_ask_for_the_machine(architecture: str, cpu: str) -> None:
+    text = b"menuentry $grub_cpu { linux /vmlinuz; }\n"
+    found = read_entries([(volume(), MemoryFiles({CONFIG: text, "/vmlinuz": b"k"}))], architecture=architecture)
+    assert found.entries[0].title == cpu
 
 
 def test_ids_are_paths_through_the_menu() -> None:
