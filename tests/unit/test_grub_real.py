@@ -233,6 +233,85 @@ def test_the_installers_menu(flavour: str) -> None:
     assert [problem.source for problem in found.problems] == ["vda2:/grub/grub.cfg:12"]
 
 
+# The shape of Fedora CoreOS's: the volume for /boot by its label, unless a file beside says which.
+COREOS = """search --label boot --set prefix --no-floppy
+set prefix=($prefix)/grub2
+if [ -f $prefix/bootuuid.cfg ]; then
+  source $prefix/bootuuid.cfg
+fi
+if [ -n "${BOOT_UUID}" ]; then
+  search --fs-uuid "${BOOT_UUID}" --set boot --no-floppy
+else
+  search --label boot --set boot --no-floppy
+fi
+set root=$boot
+if [ -f ${config_directory}/grubenv ]; then
+  load_env -f ${config_directory}/grubenv
+elif [ -s $prefix/grubenv ]; then
+  load_env
+fi
+if [ -f $prefix/console.cfg ]; then source $prefix/console.cfg; fi
+set timeout=1
+blscfg
+"""
+OSTREE = """title Fedora CoreOS 39 (ostree:0)
+version 1
+options rw mitigations=auto ostree=/ostree/boot.1/fedora-coreos/1234/0
+linux /ostree/fedora-coreos-1234/vmlinuz-6.5.6
+initrd /ostree/fedora-coreos-1234/initramfs-6.5.6.img
+"""
+
+
+@pytest.mark.parametrize("uuid", ["", UUID])
+def test_coreos_finds_the_boot_volume_by_label_or_uuid(uuid: str) -> None:
+    esp = volume("vda2", kind=PartitionKind.ESP, label="EFI-SYSTEM")
+    files = {"/grub2/console.cfg": b"terminal_output console\n", "/loader.1/entries/ostree-1.conf": OSTREE.encode(),
+             "/loader/entries/ostree-1-fedora-coreos.conf": OSTREE.encode(),
+             "/ostree/fedora-coreos-1234/vmlinuz-6.5.6": b"k",
+             "/ostree/fedora-coreos-1234/initramfs-6.5.6.img": b"i"}
+    if uuid:
+        files["/grub2/bootuuid.cfg"] = f'set BOOT_UUID="{uuid}"\n'.encode()
+    boot = volume("vda3", label="boot", uuid=UUID)
+    found = read_all((esp, {"/EFI/fedora/grub.cfg": COREOS.encode()}), (boot, files))
+    assert not found.problems
+    assert found.timeout == 1.0
+    entry, = found.entries
+    assert (str(entry.linux), entry.default) == ("vda3:/ostree/fedora-coreos-1234/vmlinuz-6.5.6", True)
+    assert any("grub has it, too: /loader/entries" in sentence for sentence in entry.trace)
+
+
+# The shape of NixOS's, whose kernels lie in a store.
+NIXOS = """search --set=drive1 --fs-uuid UUID
+if [ -s $prefix/grubenv ]; then load_env; fi
+if [ "${next_entry}" ]; then set default="${next_entry}"; else set default="0"; set timeout=5; fi
+if [ "${grub_platform}" = "efi" ]; then
+  insmod efi_gop
+fi
+menuentry "NixOS - Default" --class nixos --unrestricted {
+search --set=drive1 --fs-uuid UUID
+  linux ($drive1)//kernels/abc-linux-6.6-bzImage init=/nix/store/abc-nixos/init loglevel=4
+  initrd ($drive1)//kernels/abc-initrd-linux-6.6-initrd
+}
+submenu "NixOS - All configurations" --class submenu {
+menuentry "NixOS - Configuration 1 (2024-01-01)" --class nixos {
+  search --set=drive1 --fs-uuid UUID
+  linux ($drive1)//kernels/abc-linux-6.6-bzImage init=/nix/store/def-nixos/init
+  initrd ($drive1)//kernels/abc-initrd-linux-6.6-initrd
+}
+}
+"""
+
+
+def test_nixos() -> None:
+    files = {"/grub/grub.cfg": NIXOS.replace("UUID", UUID).encode(), "/kernels/abc-linux-6.6-bzImage": b"k",
+             "/kernels/abc-initrd-linux-6.6-initrd": b"i"}
+    found = read_all((volume(uuid=UUID), files))
+    assert not found.problems
+    assert [(str(entry.linux), entry.hidden) for entry in found.entries] == [
+        ("vda2:/kernels/abc-linux-6.6-bzImage", None)] * 2
+    assert found.entries[0].cmdline == "init=/nix/store/abc-nixos/init loglevel=4"
+
+
 LIVE = """if loadfont $prefix/unicode.pf2 ; then
   function gfx {
     set gfxmode=auto
