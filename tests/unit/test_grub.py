@@ -52,8 +52,10 @@ def test_the_record_is_of_these_scripts() -> None:
 
 
 @pytest.mark.tools
-def test_grub_still_says_what_is_recorded(tmp_path: Path) -> None:
-    assert witness.all_said_by_grub(tmp_path) == witness.outcomes()
+@pytest.mark.parametrize("suite", witness.LIBRARIES)
+def test_grub_still_says_what_is_recorded(suite: str, tmp_path: Path) -> None:
+    """GRUB 2.06 and 2.12."""
+    assert witness.all_said_by_grub(tmp_path, suite) == witness.outcomes()
 
 
 # A terminal of 80 columns breaks longer lines.

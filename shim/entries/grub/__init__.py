@@ -1,4 +1,4 @@
-"""GRUB's configurations. Spec: GNU GRUB manual 2.12; what GRUB 2.06 does where that is silent.
+"""GRUB's configurations. Spec: GNU GRUB manual 2.12; what GRUB 2.06 and 2.12 do where that is silent.
 
 Here is only where they are looked for: the interpreter is imported when there is one.
 """
