@@ -25,8 +25,13 @@ OUTCOMES = GOLDEN / "outcomes.json"
 TIMEOUT = 60.0
 MARK = ":"
 PROMPTS = (b"grub> ", b"grub rescue> ", b"Press any key", b"GNU GRUB  version")
-# grub-emu can draw in a window, which nobody opens here: what it asks of SDL 1.2 is given by a library of nothing.
-SDL = ("SDL_Flip", "SDL_GetError", "SDL_Init", "SDL_Quit", "SDL_SetColors", "SDL_SetVideoMode")
+# grub-emu can draw in a window, which nobody opens here: what it asks of SDL is given by a library of nothing.
+SDL = ("SDL_Flip", "SDL_GetError", "SDL_Init", "SDL_Quit", "SDL_SetColors", "SDL_SetVideoMode",
+       "SDL_CreateRGBSurface", "SDL_CreateRenderer", "SDL_CreateTexture", "SDL_CreateWindow", "SDL_RenderClear",
+       "SDL_RenderCopy", "SDL_RenderPresent", "SDL_SetPaletteColors", "SDL_UpdateTexture")
+# GRUB 2.06 and 2.12, and what they are linked against beyond what every Debian 12 has.
+LIBRARIES = {"bookworm": ("libdevmapper1.02.1",),
+             "trixie": ("libdevmapper1.02.1", "libc6", "libselinux1", "libudev1", "libpcre2-8-0", "libcap2")}
 EXT_UUID, VFAT_UUID, LABEL, VFAT_LABEL = "11111111-2222-3333-4444-555555555555", "ABCD-1234", "GRUBROOT", "GRUBESP"
 
 
@@ -70,15 +75,23 @@ def outcomes() -> dict[str, list[str]]:
 
 
 @cache
-def _program(folder: str) -> tuple[list[str], dict[str, str]]:
-    """Return grub-emu's command and environment, with the libraries that need not be installed."""
-    stub = Path(folder, "libSDL-1.2.so.0")
+def _program(folder: str, suite: str) -> tuple[list[str], dict[str, str]]:
+    """Return grub-emu's command and environment, with the libraries that need not be installed, in the folder."""
     code = "".join(f"void {name}(void) {{}}\n" for name in SDL)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wl,-soname,libSDL-1.2.so.0", "-o", str(stub), "-x", "c", "-"],
-                   input=code, text=True, check=True)
-    libraries = debian.package("libdevmapper1.02.1") / "lib/x86_64-linux-gnu"
-    program = debian.package("grub-emu") / "usr/bin/grub-emu"
-    return [str(program)], {"LD_LIBRARY_PATH": f"{folder}:{libraries}", "TERM": "dumb", "PATH": os.environ["PATH"]}
+    for name in ("libSDL-1.2.so.0", "libSDL2-2.0.so.0"):
+        output = str(Path(folder, name))
+        subprocess.run(["gcc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", output, "-x", "c", "-"],
+                       input=code, text=True, check=True)
+    for package in LIBRARIES[suite]:
+        for library in debian.package(package, suite=suite).rglob("*.so.*"):
+            if not Path(folder, library.name).exists():
+                Path(folder, library.name).symlink_to(library)  # a package's own path may have a colon in it
+    program = str(debian.package("grub-emu", suite=suite) / "usr/bin/grub-emu")
+    environment = {"TERM": "dumb", "PATH": os.environ["PATH"]}
+    if suite == "bookworm":
+        return [program], {**environment, "LD_LIBRARY_PATH": folder}
+    loader, = debian.package("libc6", suite=suite).glob("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
+    return [str(loader), "--library-path", folder, program], environment
 
 
 def make_witness_disk(folder: Path) -> Path:
@@ -99,7 +112,7 @@ def make_witness_disk(folder: Path) -> Path:
                                            Partition("root", raw=root.read_bytes())])
 
 
-def said_by_grub(script: str, folder: Path, disk: Path, libraries: str) -> list[str]:
+def said_by_grub(script: str, folder: Path, disk: Path, libraries: str, suite: str = "bookworm") -> list[str]:
     """Run a script in grub-emu; return the lines that it echoed with a colon in front.
 
     Raises TimeoutError for a script that does not end.
@@ -109,7 +122,7 @@ def said_by_grub(script: str, folder: Path, disk: Path, libraries: str) -> list[
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     (folder / "device.map").write_text(f"(hd0) {disk}\n")
-    command, environment = _program(libraries)
+    command, environment = _program(libraries, suite)
     text = _run([*command, "-d", str(folder / "grub"), "-m", str(folder / "device.map")], environment)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.decode("utf-8", "replace")).replace("\r", "")
     return [line for line in plain.split("\n") if line.startswith(MARK)]
@@ -141,22 +154,23 @@ def _run(command: list[str], environment: dict[str, str]) -> bytes:
     return said
 
 
-def all_said_by_grub(folder: Path) -> dict[str, list[str]]:
+def all_said_by_grub(folder: Path, suite: str = "bookworm") -> dict[str, list[str]]:
     """Run every case, each in a process of its own: some ten seconds for all."""
-    disk = make_witness_disk(folder)
-    return {name: said_by_grub(script, folder, disk, str(folder)) for name, script in cases().items()}
+    disk, libraries = make_witness_disk(folder), folder / "libraries"
+    libraries.mkdir()
+    return {name: said_by_grub(script, folder, disk, str(libraries), suite) for name, script in cases().items()}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = all_said_by_grub(Path(folder))
     OUTCOMES.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    version = debian.version("grub-emu")
+    version, newer = debian.version("grub-emu"), debian.version("grub-emu", suite="trixie")
     (GOLDEN / "WITNESS").write_text(
         f"outcomes.json: what grub-emu {version} of Debian 12 (bookworm) says of each script in cases.txt: the lines\n"
         "that it echoes with a colon in front. Made by `python -m tests.builders.grubwitness`, one process a script,\n"
         "in a directory with the files of that module and a disk of its own (GPT; vfat, ext4) as (hd0). The unit\n"
-        "test runs all of them anew.\n")
+        f"test runs all of them anew, and in grub-emu {newer} of Debian 13 (trixie), which says the same.\n")
     print(f"{len(found)} cases")
 
 

@@ -13,8 +13,10 @@ from shim.entries.grub.syntax import Command
 from shim.model import PartitionKind, Volume
 from shim.system.memory_files import MemoryFiles
 from tests.builders import grubwitness as witness
+from tests.builders.grubconfig import KERNELS, UUID
 
 CONFIG = "/boot/grub/grub.cfg"
+SIMPLE, ADVANCED = f"gnulinux-simple-{UUID}", f"gnulinux-advanced-{UUID}"
 
 
 def volume(name: str = "vda2", **given: object) -> Volume:
@@ -28,6 +30,14 @@ def read(config: str | bytes, files: Mapping[str, bytes] | None = None, **given:
     data = config.encode() if isinstance(config, str) else config
     tree = MemoryFiles({CONFIG: data, "/vmlinuz": b"k", "/initrd": b"i", **(files or {})})
     return read_entries([(volume(**given), tree)])
+
+
+def boot_files(prefix: str = "") -> dict[str, bytes]:
+    return {f"{prefix}/boot/{name}-{version}": b"x" for name in ("vmlinuz", "initrd.img") for version in KERNELS}
+
+
+def read_all(*trees: tuple[Volume, Mapping[str, bytes]]) -> EntryList:
+    return read_entries([(known, MemoryFiles(files)) for known, files in trees])
 
 
 def said_by_us(script: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""GRUB's configurations. Spec: GNU GRUB manual 2.12; what GRUB 2.06 does where that is silent.
+"""GRUB's configurations. Spec: GNU GRUB manual 2.12; what GRUB 2.06 and 2.12 do where that is silent.
 
 Here is only where they are looked for: the interpreter is imported when there is one.
 """
@@ -24,15 +24,18 @@ NAME = "grub.cfg"
 VENDORS_MAX = 32
 
 
-def read_grub(volumes: Sequence[tuple[Volume, Files]]) -> Reading:
-    """Return the entries of every volume's grub.cfg, those that start an ESP's first: a stub there leads on."""
+def read_grub(volumes: Sequence[tuple[Volume, Files]], architecture: str = "x64") -> Reading:
+    """Return the entries of every volume's grub.cfg, those that start an ESP's first: a stub there leads on.
+
+    `architecture` in the words of UEFI.
+    """
     found = list(_configurations(volumes))
     if not found:
         return Reading()
     from shim.entries.grub.read import read_configurations
 
     return read_configurations(volumes, [place for place in found if not isinstance(place, Problem)],
-                               [place for place in found if isinstance(place, Problem)])
+                               [place for place in found if isinstance(place, Problem)], architecture)
 
 
 def _configurations(volumes: Sequence[tuple[Volume, Files]]) -> Iterator[tuple[Volume, Files, str] | Problem]:

@@ -6,7 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FLAG, VALUE, MAYBE = "flag", "value", "maybe"  # no value; one, behind = or as the next word; one behind = only
+# No value; one, behind = or as the next word; likewise, but none where the next word is an option, or missing.
+FLAG, VALUE, MAYBE = "flag", "value", "maybe"
 OPTIONS_MAX = 256
 
 
@@ -63,6 +64,9 @@ def parse_options(
                 if at >= len(rest):
                     given.wrong = f"missing value for {word[:64]}"
                     return given
+                value = rest[at]
+                at += 1
+            elif kind == MAYBE and value is None and at < len(rest) and (len(rest[at]) < 2 or rest[at][0] != "-"):
                 value = rest[at]
                 at += 1
             given.values.setdefault(name, []).append(value or "")

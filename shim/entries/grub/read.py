@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 CONFIGURATIONS_MAX = 32
 LEADING_MAX = 8  # sentences of what led from one configuration to the next
+# GRUB's names for what UEFI calls otherwise: $grub_cpu.
+CPUS = {"x64": "x86_64", "ia32": "i386", "aa64": "arm64"}
 
 
 def read_configurations(
-    volumes: Sequence[tuple[Volume, Files]], found: Sequence[tuple[Volume, Files, str]], problems: list[Problem]
+    volumes: Sequence[tuple[Volume, Files]], found: Sequence[tuple[Volume, Files, str]], problems: list[Problem],
+    architecture: str,
 ) -> Reading:
     """Return the entries of configurations, each that no earlier one led to, or had the same text on its volume."""
     entries: list[Entry] = []
@@ -40,7 +43,8 @@ def read_configurations(
             if str(place) in seen or text in seen:
                 continue
             seen.add(text)
-            run, more, waits = read_configuration(volumes, place, budgets.setdefault(volume.name, Budget()))
+            run, more, waits = read_configuration(
+                volumes, place, budgets.setdefault(volume.name, Budget()), architecture)
         except ShimError as problem:
             problems.append(_located(problem, place))
             continue
@@ -60,14 +64,14 @@ def _located(problem: ShimError, place: Place) -> Problem:
 
 
 def read_configuration(
-    volumes: Sequence[tuple[Volume, Files]], place: Place, budget: Budget
+    volumes: Sequence[tuple[Volume, Files]], place: Place, budget: Budget, architecture: str = "x64"
 ) -> tuple[Interpreter, list[Entry], float | None]:
     """Run one configuration. Raises ShimError for one that cannot be read or that wants too much.
 
     What any file says may decide what an entry is, so all that were read are the configuration of each.
     """
     devices = Devices(volumes, place.volume)
-    run = Interpreter(devices, commands(), budget)
+    run = Interpreter(devices, commands(), budget, CPUS.get(architecture, architecture))
     device = devices.name_of(place.volume)
     folder = place.path.rpartition("/")[0]
     where = (str(place), 0)

@@ -38,18 +38,23 @@ PROBE_LETTERS = {"s": "set", "d": "driver", "p": "partmap", "f": "fs", "u": "fs-
 
 
 def search(run: Interpreter, args: list[str], node: Command) -> int:
-    """search --file|--label|--fs-uuid [--set[=NAME]] [--hint… DEVICE]… [--no-floppy] KEY."""
+    """search --file|--label|--fs-uuid [--set [NAME]] [--hint… DEVICE]… [--no-floppy] KEY.
+
+    `--set KEY` without anything more sets root.
+    """
     given = parse_options(args, SEARCH, SEARCH_LETTERS, lax=True)
     given.words = [word for word in given.words if not word.startswith("--hint-")]  # of platforms to come
-    if given.wrong or not given.words:
+    name = given.get("set")
+    if given.wrong or not (given.words or name):
         return run.fail(node, f"search: {given.wrong or 'for nothing'}", BAD_ARGUMENT)
-    kind = next((KINDS[name] for name in KINDS if given.has(name)), None)
+    kind = next((KINDS[option] for option in KINDS if given.has(option)), None)
     if kind is None:
         return run.fail(node, "search does not say what it searches for", BAD_ARGUMENT)
-    hints = [hint for name in HINTS for hint in given.all(name)]
-    variable = (given.get("set") or "root") if given.has("set") else None
+    hints = [hint for option in HINTS for hint in given.all(option)]
+    variable = ((name if given.words else None) or "root") if given.has("set") else None
+    key = given.words[0] if given.words else name or ""
     beside = run.root.partition(",")[0] if given.has("root-dev-only") else ""
-    return _search(run, node, kind, given.words[0], variable, hints, beside)
+    return _search(run, node, kind, key, variable, hints, beside)
 
 
 def search_for(kind: str) -> Callable[[Interpreter, list[str], Command], int]:
