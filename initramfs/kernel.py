@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from initramfs.kconfig import FRAGMENT, as_allconfig, find_faults, read_fragments
-from initramfs.sources import HERE, cached, fetch_source, read_lock
+from initramfs.sources import HERE, cached, digest_of, fetch_source, read_lock
 from initramfs.steps import EPOCH, compiler_version, run
 from shim.errors import ConfigError, ShimError
 
@@ -43,7 +43,7 @@ def build_kernel(more: Sequence[Path] = ()) -> Path:
     Raises ConfigError for a symbol that does not come out as it should, ShimError where the build fails.
     """
     settings = read_fragments([FRAGMENT, *more])
-    return cached("kernel", _inputs(settings), lambda work: _build(work, settings))
+    return cached("kernel", inputs_of(settings), lambda work: _build(work, settings))
 
 
 def _build(work: Path, settings: Sequence[Setting]) -> None:
@@ -74,9 +74,12 @@ def _unpack(package: Path, work: Path) -> Path:
     return folder / archive.name.removesuffix(".tar.xz")
 
 
-def _inputs(settings: Sequence[Setting]) -> bytes:
+def inputs_of(settings: Sequence[Setting]) -> bytes:
+    """Return what a build is kept by."""
     linker = run(["ld", "--version"], HERE).splitlines()[0]
-    pieces = (as_allconfig(settings), read_lock(LOCK)[SOURCE].sha256, compiler_version(), linker,
+    # What a value names by its whole path (keys, firmware, an initramfs) goes into the kernel, too.
+    named = [digest_of(Path(one.value.strip('"'))) for one in settings if one.value.startswith('"/')]
+    pieces = (as_allconfig(settings), read_lock(LOCK)[SOURCE].sha256, compiler_version(), linker, *named,
               *(f"{name}={value}" for name, value in ENVIRONMENT.items()), *MADE.values())
     return "\n".join(pieces).encode()
 

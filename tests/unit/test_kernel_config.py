@@ -10,11 +10,12 @@ import pytest
 
 from initramfs import kconfig
 from initramfs.kconfig import Setting, as_allconfig, find_faults, parse_fragment, read_fragments
-from initramfs.kernel import LOCK, SOURCE
+from initramfs.kernel import LOCK, SOURCE, inputs_of
 from initramfs.sources import read_lock
 from shim.errors import ConfigError
 from shim.system.mounts import DRIVERS, OPTIONS
 from tests.builders.debian import package
+from tests.unit.test_docs import ROOT, blocks
 
 CONF = "usr/lib/linux-kbuild-6.1/scripts/kconfig/conf"
 # As the mainline's Kconfig has it, in small: what is judged by a signature needs what parses signatures.
@@ -108,6 +109,23 @@ def test_what_kconfig_drops_without_a_word_is_told(asked: str, told: dict[str, s
 def test_a_fragment_that_is_wrong_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         parse_fragment(text, "test.config")
+
+
+def test_the_fragments_of_the_manual_are_some() -> None:
+    texts = blocks(ROOT / "docs/kernel.md", "text")
+    assert len(texts) == 2
+    for text in texts:
+        assert len(parse_fragment(text, "docs/kernel.md")) > 1
+
+
+def test_what_a_value_names_by_its_path_counts_for_the_build(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.pem"
+    settings = parse_fragment(f'# keys\nCONFIG_SYSTEM_TRUSTED_KEYS="{keys}"\n', "more.config")
+    made = []
+    for text in ("one", "other"):
+        keys.write_text(text)
+        made.append(inputs_of(settings))
+    assert made[0] != made[1]
 
 
 def test_a_second_fragment_wins(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from initramfs.kconfig import find_faults, read_fragments
 from initramfs.kernel import CONFIG, IMAGE, build_kernel
 from initramfs.pack import compress
 from shim.units import MIB
-from tests.builders.disk import Partition, make_disk
+from tests.builders.disk import Partition, make_disk, make_volume
 from tests.builders.measured import BANKS, pcrs_of, replayed
 from tests.builders.swtpm import Swtpm
 from tests.builders.vmlinux import vmlinux_of
@@ -25,19 +27,19 @@ MEASURED = f'[measure]\ntpm = "required"\n{OVERRIDES}'
 SIZE_LIMIT = 8 * MIB  # kernel and initramfs, as they lie in flash
 SECONDS_TO_INIT = 10.0  # two under emulation on an idle machine
 SCREEN = ("-device", "VGA")
-# More ways to attach a disk than the host command has, each with a disk of its own, by what the kernel calls it.
+# More ways to attach a disk than the host command has, each with a volume that bears this name as its label.
 MORE_DISKS = {
-    "sda": ("virtio-scsi-pci,id=scsi", "scsi-hd,drive={id},bus=scsi.0"),
-    "sdb": ("megasas-gen2,id=mega", "scsi-hd,drive={id},bus=mega.0"),
-    "sdc": ("qemu-xhci,id=xhci", "usb-uas,id=uas,bus=xhci.0", "scsi-hd,drive={id},bus=uas.0"),
-    "sr0": ("ide-cd,drive={id},bus=ide.5",),
-    "mmcblk0": ("sdhci-pci,id=sdhci", "sd-card,drive={id}"),
+    "virtio-scsi": ("virtio-scsi-pci,id=scsi", "scsi-hd,drive={id},bus=scsi.0"),
+    "megaraid": ("megasas-gen2,id=mega", "scsi-hd,drive={id},bus=mega.0"),
+    "sd-card": ("sdhci-pci,id=sdhci", "sd-card,drive={id}"),
+    "cdrom": ("ide-cd,drive={id},bus=ide.5",),
 }
+UAS = ("qemu-xhci,id=xhci", "usb-uas,id=uas,bus=xhci.0", "scsi-hd,drive=uas,bus=uas.0")
 # Devices without which a board is of little use, and what the kernel says when their driver has taken them.
 DEVICES = {
     "e1000": r"e1000 \S+ eth\d: Intel\(R\) PRO/1000 Network Connection",
     "e1000e": r"e1000e \S+ eth\d: Intel\(R\) PRO/1000 Network Connection",
-    "i6300esb": r"i6300esb \S+: initialized",
+    "i6300esb": r"i6300ESB timer \S+: initialized",
     "usb-ehci,id=ehci": r"ehci-pci \S+: EHCI Host Controller",
     "usb-kbd,bus=ehci.0": r"input: QEMU QEMU USB Keyboard",
     "ich9-usb-uhci1": r"uhci_hcd \S+: UHCI Host Controller",
@@ -108,23 +110,33 @@ def test_it_is_at_init_in_time(scene: Scene, compress: str) -> None:
     assert 0 < float(found[1]) < first < SECONDS_TO_INIT
 
 
+def attached(drive: str, image: Path, devices: Sequence[str]) -> list[str]:
+    """Return the words for QEMU that attach a disk by these devices."""
+    words = ["-drive", f"file={image},format=raw,if=none,id={drive},snapshot=on"]
+    return [*words, *(word for device in devices for word in ("-device", device.format(id=drive)))]
+
+
 def test_more_disks_and_the_devices_of_a_board_are_found(scene: Scene) -> None:
-    """The kernel's log is the witness that a driver has taken its device; the volumes are the boot shim's own list."""
-    extra: list[str] = []
+    """The kernel's log is the witness that a driver has taken its device; the volumes are the boot shim's own list.
+
+    It boots from the disk that comes last, by USB, so that all the others are there by then.
+    """
+    extra = attached("uas", scene.disk, UAS)
     for name, devices in MORE_DISKS.items():
-        kind = "iso9660" if name == "sr0" else "ext4"
-        disk = make_disk(scene.directory / f"{name}.img", [Partition("data", kind, {"name": name}, label=name)])
-        extra += ["-drive", f"file={disk},format=raw,if=none,id={name},snapshot=on"]
-        extra += [word for device in devices for word in ("-device", device.format(id=name))]
+        image = scene.directory / f"{name}.img"
+        part = Partition("data", "iso9660" if name == "cdrom" else "ext4", {"name": name}, label=name)
+        if name == "cdrom":
+            make_volume(image, part)
+        else:
+            os.truncate(make_disk(image, [part]), 16 * MIB)  # SD cards are a power of two
+        extra += attached(name, image, devices)
     extra += [word for device in DEVICES for word in ("-device", device)]
-    outcome = boot(scene.shim(FLASH), scene.attached(), extra=extra,
-                   cmdline=f"loglevel=7 {overrides({'boot.entry': IDS['vmlinux']})}")
+    outcome = boot(scene.shim(FLASH), extra=extra, cmdline=f"loglevel=7 {overrides({'boot.entry': IDS['vmlinux']})}")
     check(outcome, scene, "vmlinux")
     assert outcome.report is not None
-    labels = {volume["label"] for volume in outcome.report["volumes"]}
-    assert set(MORE_DISKS) <= labels, labels
-    missing = [device for device, said in DEVICES.items() if not re.search(said, outcome.serial.replace("\r", ""))]
-    assert missing == []
+    assert set(MORE_DISKS) <= {volume["label"] for volume in outcome.report["volumes"]}
+    log = outcome.serial.replace("\r", "")
+    assert [device for device, said in DEVICES.items() if not re.search(said, log)] == []
 
 
 @pytest.mark.parametrize(("firmware", "model", "engine"), [

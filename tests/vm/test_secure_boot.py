@@ -103,8 +103,9 @@ def test_the_running_kernel_judges_and_its_refusals_are_told(scene: Scene, runni
     assert last["why"].startswith("lockdown=integrity: only the running kernel may judge and load")
 
 
-def test_own_segments_are_forbidden_and_the_machine_is_reset(scene: Scene) -> None:
-    outcome = start(scene, "load", "virtio")
+@pytest.mark.parametrize("running", ["virtio", FLASH])
+def test_own_segments_are_forbidden_and_the_machine_is_reset(scene: Scene, running: str) -> None:
+    outcome = start(scene, "load", running)
     assert outcome.facts is None
     assert outcome.ended == "reset"
     assert f"{GOOD} failed in load: secure boot or the integrity policy (IMA) forbids kexec_load" in outcome.serial
