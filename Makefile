@@ -11,14 +11,16 @@ BIN     := $(VENV)/bin
 ENGINE  ?= auto
 ENTRY   ?= bls
 K       ?=
+MORE    ?=
 JOBS    ?= 2
 
-.PHONY: help apt venv demo test unit vm check bench initramfs clean
+.PHONY: help apt venv demo test unit vm check bench initramfs kernel kernel-check clean
 
 help: ## this text
 	@echo "bootshim: a boot shim for LinuxBoot. Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo "Variables: ENGINE=auto|load|file, ENTRY=bls|uki|vmlinux (demo); K=EXPR (vm); JOBS=N (test, vm)"
+	@echo "Variables: ENGINE=auto|load|file, ENTRY=bls|uki|vmlinux (demo); K=EXPR (vm); JOBS=N (test, vm);"
+	@echo "  MORE=FRAGMENT (kernel, kernel-check)"
 	@echo "Slow builds are kept in BOOTSHIM_CACHE (now: $${BOOTSHIM_CACHE:-$$HOME/.cache/bootshim})."
 
 apt: $(VENV)/.apt-done ## install the Debian packages of initramfs/packages.list that are missing
@@ -47,6 +49,12 @@ $(VENV)/.native-done: $(VENV)/.done $(NATIVE_SOURCES)
 initramfs: $(VENV)/.native-done ## build the frozen runtime (build/init, one static ELF)
 	@$(BIN)/python -m initramfs.runtime
 
+kernel: $(VENV)/.native-done ## build the flash kernel (build/bzImage) from Debian's source package
+	@$(BIN)/python -m initramfs.kernel $(if $(MORE),--more '$(MORE)')
+
+kernel-check: kernel ## hold the configuration it was built with against what each feature needs
+	@$(BIN)/python -m initramfs.kconfig build/bzImage.config $(if $(MORE),--more '$(MORE)')
+
 demo: $(VENV)/.native-done ## boot a disk in QEMU through the shim to a second, verified Debian kernel
 	@$(BIN)/python -m tests.vm.demo ENGINE=$(ENGINE) ENTRY=$(ENTRY)
 
@@ -55,7 +63,7 @@ test: unit vm ## everything that CI runs: static checks, unit tests, VM tests
 unit: check ## the tests that need no machine: no root, no network, no QEMU
 	@$(BIN)/pytest -q -n $(JOBS) tests/unit
 
-vm: $(VENV)/.native-done ## the tests that boot machines in QEMU (K=EXPR: only those that match)
+vm: $(VENV)/.native-done $(if $(K),,kernel-check) ## the tests that boot machines in QEMU (K=EXPR: only those that match)
 	@$(BIN)/pytest -q -n $(JOBS) --dist loadgroup $(if $(K),-k '$(K)') tests/vm
 
 check: $(VENV)/.native-done ## ruff and mypy --strict

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from initramfs.sources import HERE, cached, fetch_source, read_lock, unpack
-from shim.errors import ShimError, SystemError_
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from initramfs.steps import compiler_version, run
+from shim.errors import ShimError
 
 ROOT = HERE.parent
-EPOCH = "1704067200"  # 2024-01-01, in place of the date of the build
 SIZE_FLAGS = ("-Os", "-g0", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables",
               "-fno-unwind-tables")
 OBJECT_FLAGS = (*SIZE_FLAGS, "-DNDEBUG", "-w")
@@ -59,8 +54,8 @@ def _build_cpython(work: Path) -> None:
     source = unpack(fetch_source(pinned), work / "source")
     (source / "Modules/Setup.local").write_bytes((HERE / "Setup.local").read_bytes())
     flags = " ".join((*SIZE_FLAGS, f"-ffile-prefix-map={source}=.", "-fwrapv"))
-    _run(["./configure", *CONFIGURE, f"CFLAGS={flags}", "OPT=-DNDEBUG"], source)
-    _run(["make", f"-j{os.cpu_count() or 1}", *MAKE, HACL, "libpython3.13.a", "python"], source)
+    run(["./configure", *CONFIGURE, f"CFLAGS={flags}", "OPT=-DNDEBUG"], source)
+    run(["make", f"-j{os.cpu_count() or 1}", *MAKE, HACL, "libpython3.13.a", "python"], source)
     (source / HACL).rename(work / "libhacl.a")
     for name in ("libpython3.13.a", "python", "pyconfig.h", "Include", "Lib"):
         (source / name).rename(work / name)
@@ -70,8 +65,8 @@ def _build_cpython(work: Path) -> None:
 def _build_cffi(work: Path) -> None:
     source = unpack(fetch_source(read_lock()["cffi"]), work / "source")
     cpython = build_cpython()
-    _run(["gcc", *OBJECT_FLAGS, *_include_flags(cpython), f"-ffile-prefix-map={source}=.", "-c",
-          "-o", str(work / "_cffi_backend.o"), "src/c/_cffi_backend.c"], source)
+    run(["gcc", *OBJECT_FLAGS, *_include_flags(cpython), f"-ffile-prefix-map={source}=.", "-c",
+         "-o", str(work / "_cffi_backend.o"), "src/c/_cffi_backend.c"], source)
     _remove_tree(source)
 
 
@@ -82,16 +77,16 @@ def _build_init(work: Path) -> None:
     write_blob()
     cpython, cffi = build_cpython(), cached("cffi", _inputs_of_cffi(), _build_cffi)
     write_c(work / "_shim_edge.c")
-    output = _run([str(cpython / "python"), "-S", "-B", str(HERE / "freeze.py"), str(work), str(cpython / "Lib"),
-                   str(HERE / "stdlib.list"), str(ROOT)], work,
-                  {"PYTHONHASHSEED": "0", "PYTHONPATH": str(cpython / "Lib"), "PYTHONHOME": str(cpython)})
+    output = run([str(cpython / "python"), "-S", "-B", str(HERE / "freeze.py"), str(work), str(cpython / "Lib"),
+                  str(HERE / "stdlib.list"), str(ROOT)], work,
+                 {"PYTHONHASHSEED": "0", "PYTHONPATH": str(cpython / "Lib"), "PYTHONHOME": str(cpython)})
     print(f"frozen: {output.strip()}", file=sys.stderr)
     objects = _compile_objects(work, cpython)
     libraries = (cffi / "_cffi_backend.o", cpython / "libpython3.13.a", cpython / "libhacl.a")
-    _run(["gcc", *LINK, "-o", "init", *objects, *map(str, libraries), "-lffi", "-lz", "-lm", "-ldl", "-lpthread",
-          "-lutil"], work)
-    _run(["objcopy", "--remove-section=.comment", "--remove-section=.note.*", "init"], work)
-    _run(["./init"], work)
+    run(["gcc", *LINK, "-o", "init", *objects, *map(str, libraries), "-lffi", "-lz", "-lm", "-ldl", "-lpthread",
+         "-lutil"], work)
+    run(["objcopy", "--remove-section=.comment", "--remove-section=.note.*", "init"], work)
+    run(["./init"], work)
 
 
 def _compile_objects(work: Path, cpython: Path) -> list[str]:
@@ -101,8 +96,8 @@ def _compile_objects(work: Path, cpython: Path) -> list[str]:
     for source in sources:
         objects.append(f"{Path(source).stem}.o")
         speed = ("-O2",) if source.endswith("sha256.c") else ()
-        _run(["gcc", *OBJECT_FLAGS, *speed, *includes, "-I.", f"-ffile-prefix-map={work}=.",
-              f"-ffile-prefix-map={ROOT}=.", "-c", "-o", objects[-1], source], work)
+        run(["gcc", *OBJECT_FLAGS, *speed, *includes, "-I.", f"-ffile-prefix-map={work}=.",
+             f"-ffile-prefix-map={ROOT}=.", "-c", "-o", objects[-1], source], work)
     return objects
 
 
@@ -111,7 +106,7 @@ def _include_flags(cpython: Path) -> tuple[str, ...]:
 
 
 def _inputs_of_cpython() -> bytes:
-    texts = (*CONFIGURE, *SIZE_FLAGS, *MAKE, HACL, _compiler_version(), read_lock()["cpython"].sha256)
+    texts = (*CONFIGURE, *SIZE_FLAGS, *MAKE, HACL, compiler_version(), read_lock()["cpython"].sha256)
     return "\n".join(texts).encode() + (HERE / "Setup.local").read_bytes()
 
 
@@ -127,28 +122,10 @@ def _inputs_of_init() -> bytes:
     return b"\0".join((_inputs_of_cffi(), " ".join(LINK).encode(), *pieces))
 
 
-def _compiler_version() -> str:
-    return _run(["gcc", "-dumpfullversion"], HERE).strip()
-
-
 def _remove_tree(path: Path) -> None:
     import shutil
 
     shutil.rmtree(path.parent if path.parent.name == "source" else path)
-
-
-def _run(command: Sequence[str], directory: Path, extra: Mapping[str, str] | None = None) -> str:
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": EPOCH,
-                   "HOME": "/nonexistent", **(extra or {})}
-    try:
-        done = subprocess.run(command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    except OSError as problem:
-        raise SystemError_("cannot run", problem.errno or 0, command=command[0]) from problem
-    if done.returncode:
-        print(done.stdout[-4000:], file=sys.stderr)
-        raise ShimError("a step of the build failed", command=" ".join(command[:3]), status=done.returncode)
-    return done.stdout
 
 
 def main() -> int:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 TIMEOUT = 60.0
-SOURCE_SIZE_MAX = 64 << 20
+SOURCE_SIZE_MAX = 256 << 20
 KEPT_SECONDS = 30 * 86400
 
 
 class Pinned(Value):
-    """One line of runtime.lock."""
+    """One line of a lock file."""
 
     name: str
     version: str

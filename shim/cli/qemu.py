@@ -196,7 +196,10 @@ class _Qmp:
             self._connection, _ = self._listening.accept()
             self.send({"execute": "qmp_capabilities"})
         while select.select([self._connection], [], [], 0)[0]:
-            data = self._connection.recv(65536)
+            try:
+                data = self._connection.recv(65536)
+            except ConnectionResetError:
+                return  # QEMU is gone, and its exit status and its words say why
             if not data:
                 return
             self._buffer += data

@@ -16,6 +16,7 @@ import struct
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 WDIOC_SETTIMEOUT, WDIOC_KEEPALIVE = 0xC0045706, 0x80045705
 IFREQ = "16sH22x"
+INTERFACES = "/sys/class/net"
 WATCHDOG = "/dev/watchdog"
 WATCHDOG_SECONDS = 300
 
@@ -27,9 +28,11 @@ def quiesce() -> list[str]:
 
 def _interfaces_down() -> list[str]:
     try:
-        names = [name for name in sorted(os.listdir("/sys/class/net")) if name != "lo"]
+        listed = sorted(os.listdir(INTERFACES))
     except OSError:
         return []
+    # An interface is a directory; bonding has a file there, bonding_masters.
+    names = [name for name in listed if name != "lo" and os.path.isdir(f"{INTERFACES}/{name}")]
     said = []
     for name in names:
         try:

@@ -17,7 +17,7 @@ from shim.cli.accel import accelerator
 from shim.cli.qemu import program
 from tests.bench.native import LIMIT, Judged, measure_verdict
 from tests.bench.peers import kexec_tools
-from tests.bench.sizes import Sizes, measure_sizes
+from tests.bench.sizes import FLASH_LIMIT, Flash, Sizes, measure_flash, measure_sizes
 from tests.bench.times import FIGURES, MEMORY, Contender, Run, make_bench, make_contenders, run_all, spread
 from tests.builders import debian
 
@@ -40,12 +40,14 @@ def main(arguments: list[str]) -> int:
     print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
     sizes = measure_sizes(DIRECTORY)
     show_sizes(sizes)
+    flash = measure_flash(sizes)
+    show_flash(flash)
     runs = measure_times(int(rounds))
     show_times(runs)
     show_stages(runs)
     judged = measure_verdict(DIRECTORY, max(int(rounds), 7))
     show_verdict(judged)
-    OUTPUT.write_text(json.dumps(as_json(about, sizes, runs, judged), indent=2) + "\n")
+    OUTPUT.write_text(json.dumps(as_json(about, sizes, flash, runs, judged), indent=2) + "\n")
     print(f"\neverything is in {OUTPUT}")
     return 0
 
@@ -87,6 +89,12 @@ def show_sizes(sizes: list[Sizes]) -> None:
         print(f"{name:<28}{row.unpacked:>12}{row.xz:>12}{row.zstd:>12}{row.xz / peers[row.modules]:>12.2f}")
 
 
+def show_flash(flash: Flash) -> None:
+    """Print what a board carries."""
+    print(f"\nin flash: kernel {flash.kernel} + initramfs (xz) {flash.initramfs} = {flash.total} bytes "
+          f"(goal: {FLASH_LIMIT} at most)")
+
+
 def show_times(runs: dict[tuple[str, str], list[Run]]) -> None:
     """Print minimum, median and maximum of each figure, and how its median stands to the peer's with that engine."""
     print("\nseconds: minimum / median / maximum, and the median's ratio to the peer with the same engine")
@@ -123,15 +131,21 @@ def medians(runs: list[Run]) -> dict[str, float]:
 
 
 def as_json(
-    about: dict[str, str], sizes: list[Sizes], runs: dict[tuple[str, str], list[Run]], judged: Judged
+    about: dict[str, str], sizes: list[Sizes], flash: Flash, runs: dict[tuple[str, str], list[Run]], judged: Judged
 ) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "about": about, "sizes": [row._asdict() for row in sizes],
+        "flash": flash._asdict(),
         "runs": [{"loader": loader, "engine": engine, **run._asdict()}
                  for (loader, engine), made in runs.items() for run in made],
         "verdict": judged._asdict(),
-        "goals": [{"name": "verdict / SHA-256", "value": judged.ratio, "limit": LIMIT, "pass": judged.ratio <= LIMIT}],
+        "goals": [goal("verdict / SHA-256", judged.ratio, LIMIT),
+                  goal("flash kernel + initramfs, bytes", flash.total, FLASH_LIMIT)],
     }  # fmt: skip
+
+
+def goal(name: str, value: float, limit: float) -> dict[str, Any]:
+    return {"name": name, "value": value, "limit": limit, "pass": value <= limit}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ELF kernel inside a bzImage, taken out by lz4, which is how Debian compresses it."""
+"""The ELF kernel inside a bzImage, taken out by the tool for how it is compressed: Debian uses LZ4."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import struct
 import subprocess
 from functools import cache
 from pathlib import Path
+
+TOOLS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zX": "xz"}  # by the first bytes of the payload
 
 
 @cache
@@ -16,7 +18,7 @@ def vmlinux_of(kernel: Path) -> bytes:
     offset, size = struct.unpack_from("<II", data, 0x248)
     payload = data[setup_size + offset : setup_size + offset + size]
     unpacked_size = struct.unpack_from("<I", payload, size - 4)[0]
-    done = subprocess.run(["lz4", "-d", "-q", "-c"], input=payload[:-4], capture_output=True, check=True)
+    done = subprocess.run([TOOLS[payload[:4]], "-d", "-q", "-c"], input=payload[:-4], capture_output=True, check=True)
     if len(done.stdout) != unpacked_size or done.stdout[:4] != b"\x7fELF":
-        raise ValueError(f"{kernel} does not hold an lz4 vmlinux")
+        raise ValueError(f"{kernel} does not hold a whole vmlinux")
     return done.stdout

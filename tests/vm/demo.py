@@ -99,11 +99,9 @@ def bls(title: str, linux: str, initrd: str) -> str:
 
 def show(demo: Demo, engine: str, entry: str) -> int:
     """Build the initramfs, boot, and judge what the serial line said."""
-    flavour, modules = SHIM_KERNELS["virtio"]
-    kernel = debian.kernel(flavour)
+    kernel = SHIM_KERNELS["virtio"]
     initramfs, serial = demo.directory / "initramfs.xz", demo.directory / "serial.log"
-    status = command("build", "--config", demo.config, "--output", initramfs, "--kernel-modules", kernel.modules,
-                     *(f"--module={name}" for name in modules))
+    status = command("build", "--config", demo.config, "--output", initramfs, *kernel.build_words())
     if status != 0:
         return status
     wanted = expected_entry(engine, entry)

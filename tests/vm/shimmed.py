@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from initramfs.kernel import IMAGE, build_kernel
 from shim.cli import main as bootshim
 from shim.cli.qemu import Disk, MachineSpec, Qemu
 from shim.cli.run import find_report
@@ -19,17 +20,42 @@ from tests.builders.target import Facts, parse_facts
 TIMEOUT = float(os.environ.get("BOOTSHIM_VM_TIMEOUT", "180"))
 BASE_CMDLINE = "console=ttyS0 quiet"
 TARGET_CMDLINE = "console=ttyS0 quiet"
-# What the boot shim's kernel is, and the modules it needs, by how the disk is attached. Debian's cloud kernel has
-# ext4 and NVMe built in; AHCI and USB it has not at all.
+
+
+class ShimKernel(NamedTuple):
+    """What the boot shim runs on: Debian's kernel of a flavour and some of its modules, or the flash kernel (None)."""
+
+    flavour: str | None
+    modules: tuple[str, ...] = ()
+
+    @property
+    def image(self) -> Path:
+        return build_kernel() / IMAGE if self.flavour is None else debian.kernel(self.flavour).image
+
+    def build_words(self, more: Sequence[str] = ()) -> list[str]:
+        """Return what `bootshim build` has to be told about the modules, `more` among them."""
+        names = (*self.modules, *more)
+        if not names:
+            return []
+        if self.flavour is None:
+            raise ValueError("the flash kernel has no modules")
+        return ["--kernel-modules", str(debian.kernel(self.flavour).modules), *(f"--module={name}" for name in names)]
+
+
+# By how the disk is attached, or what is on it. Debian's cloud kernel has ext4 and NVMe built in; AHCI and USB it has
+# not at all. The flash kernel has everything.
 EVERY_FILE_SYSTEM = "virtio, every file system"
+FLASH = "flash"
 SHIM_KERNELS = {
-    "virtio": ("cloud", ("virtio_pci", "virtio_blk", "vfat")),
-    "nvme": ("cloud", ("vfat",)),
-    "ahci": ("", ("ahci", "vfat", "ext4")),
-    EVERY_FILE_SYSTEM: ("", ("virtio_pci", "virtio_blk", "vfat", "ext4", "xfs", "btrfs", "f2fs", "squashfs", "erofs",
-                             "isofs")),
-    "usb": ("", ("xhci_pci", "usb_storage", "vfat", "ext4")),
+    "virtio": ShimKernel("cloud", ("virtio_pci", "virtio_blk", "vfat")),
+    "nvme": ShimKernel("cloud", ("vfat",)),
+    "ahci": ShimKernel("", ("ahci", "vfat", "ext4")),
+    EVERY_FILE_SYSTEM: ShimKernel("", ("virtio_pci", "virtio_blk", "vfat", "ext4", "xfs", "btrfs", "f2fs", "squashfs",
+                                       "erofs", "isofs")),
+    "usb": ShimKernel("", ("xhci_pci", "usb_storage", "vfat", "ext4")),
+    FLASH: ShimKernel(None),
 }
+
 
 
 class Outcome(NamedTuple):
@@ -90,16 +116,15 @@ def make_shim(
     directory: Path, config: str, files: dict[str, bytes], *, interface: str = "virtio", compress: str = "none",
     more_modules: Sequence[str] = (),
 ) -> Shim:  # fmt: skip
-    """Build the initramfs as a user does, for a disk attached in this way."""
+    """Build the initramfs as a user does, for a disk attached in this way, or for the flash kernel."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (directory / name).write_bytes(data)
     (directory / "config.toml").write_text(config)
-    flavour, modules = SHIM_KERNELS[interface]
-    kernel = debian.kernel(flavour)
+    kernel = SHIM_KERNELS[interface]
     output = directory / "initramfs"
     command = ["build", "--config", str(directory / "config.toml"), "--output", str(output), "--compress", compress,
-               "--kernel-modules", str(kernel.modules), *(f"--module={name}" for name in (*modules, *more_modules))]
+               *kernel.build_words(more_modules)]
     if bootshim(command) != 0:
         raise RuntimeError(f"bootshim {' '.join(command)}")
     return Shim(kernel.image, output)

@@ -19,6 +19,7 @@ from tests.vm.scene import bls
 from tests.vm.shimmed import (
     BASE_CMDLINE,
     EVERY_FILE_SYSTEM,
+    FLASH,
     TARGET_CMDLINE,
     Outcome,
     boot_spec,
@@ -43,12 +44,19 @@ echo b > /proc/sysrq-trigger
 """
 
 
-class Scene(NamedTuple):
+class Made(NamedTuple):
     """A disk with every file system, those with a journal left dirty; digests of the files on each, by its name."""
 
     disk: Path
     token: str
+    initrd: bytes
     digests: dict[str, set[str]]
+
+
+class Scene(NamedTuple):
+    """The disk, one boot of it, and the disk's digest before and after."""
+
+    made: Made
     outcome: Outcome
     before: bytes
     after: bytes
@@ -88,8 +96,8 @@ def crash(disk: Path, directory: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """Fill each file system with an entry of its own, of which only one is trusted; crash; then boot the boot shim."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Fill each file system with an entry of its own, of which only one is trusted; then crash."""
     directory = tmp_path_factory.mktemp("filesystems")
     token = make_token()
     initrd = target_initrd(token)
@@ -102,13 +110,19 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         digests[kind] = {digest(mine), digest(initrd)}
     disk = make_disk(directory / "disk.img", partitions)
     crash(disk, directory)
-    policy = policy_text(anchors=["ca.der"], cmdlines=[TARGET_CMDLINE], initrds=[initrd])
-    shim = make_shim(directory / "shim", config_text(policy), {"ca.der": debian_ca().read_bytes()},
-                     interface=EVERY_FILE_SYSTEM)
-    before = digest_of(disk)
+    return Made(disk, token, initrd, digests)
+
+
+@pytest.fixture(scope="module", params=[EVERY_FILE_SYSTEM, FLASH])
+def scene(made: Made, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Scene:
+    """Boot the boot shim on it, on a kernel with modules and on the flash kernel."""
+    policy = policy_text(anchors=["ca.der"], cmdlines=[TARGET_CMDLINE], initrds=[made.initrd])
+    shim = make_shim(tmp_path_factory.mktemp("shim"), config_text(policy), {"ca.der": debian_ca().read_bytes()},
+                     interface=request.param)
+    before = digest_of(made.disk)
     outcome = boot_spec(MachineSpec(kernel=shim.kernel, initramfs=shim.initramfs, cmdline=BASE_CMDLINE,
-                                    extra=writable(disk)))
-    return Scene(disk, token, digests, outcome, before, digest_of(disk))
+                                    extra=writable(made.disk)))
+    return Scene(made, outcome, before, digest_of(made.disk))
 
 
 def digest_of(path: Path) -> bytes:
@@ -118,11 +132,11 @@ def digest_of(path: Path) -> bytes:
 
 def test_the_journal_was_dirty(scene: Scene, tmp_path: Path) -> None:
     """The witness for ext4 is dumpe2fs: it still needs recovery, after both machines."""
-    table = run("sfdisk", "--dump", str(scene.disk))
-    row = next(line for line in table.splitlines() if line.startswith(f"{scene.disk}{number_of('ext4')} "))
+    table = run("sfdisk", "--dump", str(scene.made.disk))
+    row = next(line for line in table.splitlines() if line.startswith(f"{scene.made.disk}{number_of('ext4')} "))
     start, size = (int(word.split("=")[1]) for word in row.split(":")[1].replace(" ", "").split(",")[:2])
     volume = tmp_path / "ext4.img"
-    with scene.disk.open("rb") as stream:
+    with scene.made.disk.open("rb") as stream:
         stream.seek(start * 512)
         volume.write_bytes(stream.read(size * 512))
     assert "needs_recovery" in run("dumpe2fs", "-h", str(volume))
@@ -130,7 +144,7 @@ def test_the_journal_was_dirty(scene: Scene, tmp_path: Path) -> None:
 
 def test_the_second_kernel_starts(scene: Scene) -> None:
     assert scene.outcome.facts is not None
-    assert scene.outcome.facts.token == scene.token
+    assert scene.outcome.facts.token == scene.made.token
 
 
 def test_not_a_bit_of_the_disk_was_written(scene: Scene) -> None:
@@ -146,4 +160,4 @@ def test_it_is_mounted_and_read(scene: Scene, kind: str) -> None:
     assert (volume["fstype"], volume["kind"]) == (kind, "xbootldr")
     attempt, = (one for one in report["attempts"] if one["entry"] == entry_of(kind))
     assert attempt["stage"] == ("jump" if kind == GOOD else "verify")
-    assert {artifact["sha256"] for artifact in attempt["artifacts"]} == scene.digests[kind]
+    assert {artifact["sha256"] for artifact in attempt["artifacts"]} == scene.made.digests[kind]

@@ -1,4 +1,4 @@
-"""README's own configuration and commands, word for word, on a disk that it fits."""
+"""The commands of README and of docs/kernel.md, word for word, with README's configuration, on a disk that it fits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from initramfs.kernel import IMAGE, build_kernel
 from tests.builders import debian
 from tests.builders.disk import Partition, make_disk
 from tests.builders.target import make_token, target_initrd
@@ -19,7 +20,8 @@ from tests.vm.shimmed import debian_ca
 pytestmark = pytest.mark.vm
 
 
-def test_the_first_configuration_boots(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/kernel.md"])
+def test_the_first_configuration_boots(tmp_path: Path, page: str) -> None:
     token, kernel = make_token(), debian.kernel()
     initrd = target_initrd(token)
     config, = blocks(ROOT / "README.md", "toml")
@@ -31,12 +33,14 @@ def test_the_first_configuration_boots(tmp_path: Path) -> None:
     files = {"vmlinuz": kernel.image, "initrd": initrd,
              "loader/entries/target.conf": bls("/vmlinuz", "/initrd", options=cmdline[1])}
     make_disk(tmp_path / "disk.img", [Partition("xbootldr", "ext4", files)])
-    for command in commands(ROOT / "README.md"):
+    for command in commands(ROOT / page):
         if ".venv/bin/bootshim" not in command:
             continue
         line = command.replace(".venv/bin", str(ROOT / ".venv/bin")).replace("$K", kernel.release)
         line = line.replace("/lib/modules", str(kernel.directory / "lib/modules"))
         line = line.replace("/boot/", f"{kernel.directory}/boot/")
+        if "build/bzImage" in line:
+            line = line.replace("build/bzImage", str(build_kernel() / IMAGE))
         if " run " in line:
             line += f" --expect token={token}"
         done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)

@@ -17,6 +17,7 @@ from tests.builders.vmlinux import vmlinux_of
 from tests.vm.scene import Authority, bls, make_authority
 from tests.vm.shimmed import (
     BASE_CMDLINE,
+    FLASH,
     TARGET_CMDLINE,
     Outcome,
     boot_spec,
@@ -66,12 +67,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return Scene(directory, token, ours, variables, kernels, target_initrd(token))
 
 
-def start(scene: Scene, engine: str) -> Outcome:
+def start(scene: Scene, engine: str, kernel: str) -> Outcome:
     """Boot from an ESP that holds nothing but the boot shim, as a signed UKI."""
     policy = policy_text(anchors=["debian-ca.der"], cmdlines=[TARGET_CMDLINE], initrds=[scene.initrd],
                          kernels=scene.kernels.values())
-    folder = scene.directory / engine
-    shim = make_shim(folder, config_text(policy, engine=engine), {"debian-ca.der": debian_ca().read_bytes()})
+    folder = scene.directory / f"{kernel}-{engine}"
+    shim = make_shim(folder, config_text(policy, engine=engine), {"debian-ca.der": debian_ca().read_bytes()},
+                     interface=kernel)
     unsigned = make_uki(folder / "shim.unsigned", shim.kernel, [shim.initramfs], BASE_CMDLINE)
     signed = sign_pe(unsigned, folder / "shim.efi", scene.ours.signer)
     entries = {f"loader/entries/{name}": bls(f"/{name[3:].removesuffix('.conf')}", "/initrd")
@@ -83,8 +85,9 @@ def start(scene: Scene, engine: str) -> Outcome:
     return boot_spec(MachineSpec(disks=(Disk(path=disk),), firmware="uefi", variables=scene.variables))
 
 
-def test_the_running_kernel_judges_and_its_refusals_are_told(scene: Scene) -> None:
-    outcome = start(scene, "auto")
+@pytest.mark.parametrize("running", ["virtio", FLASH])
+def test_the_running_kernel_judges_and_its_refusals_are_told(scene: Scene, running: str) -> None:
+    outcome = start(scene, "auto", running)
     assert outcome.facts is not None
     assert outcome.facts.token == scene.token
     assert outcome.facts.number("efi_runtime") == 1
@@ -100,8 +103,9 @@ def test_the_running_kernel_judges_and_its_refusals_are_told(scene: Scene) -> No
     assert last["why"].startswith("lockdown=integrity: only the running kernel may judge and load")
 
 
-def test_own_segments_are_forbidden_and_the_machine_is_reset(scene: Scene) -> None:
-    outcome = start(scene, "load")
+@pytest.mark.parametrize("running", ["virtio", FLASH])
+def test_own_segments_are_forbidden_and_the_machine_is_reset(scene: Scene, running: str) -> None:
+    outcome = start(scene, "load", running)
     assert outcome.facts is None
     assert outcome.ended == "reset"
     assert f"{GOOD} failed in load: secure boot or the integrity policy (IMA) forbids kexec_load" in outcome.serial
