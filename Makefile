@@ -12,15 +12,17 @@ ENGINE  ?= auto
 ENTRY   ?= bls
 K       ?=
 MORE    ?=
+TARGET  ?=
+CONFIG  ?= mkosi.images/bootshim/config.toml
 JOBS    ?= 2
 
-.PHONY: help apt venv demo test unit vm check bench initramfs kernel kernel-check clean
+.PHONY: help apt venv demo test unit vm check bench initramfs kernel kernel-check mkosi-tool image image-inputs clean
 
 help: ## this text
 	@echo "bootshim: a boot shim for LinuxBoot. Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 	@echo "Variables: ENGINE=auto|load|file, ENTRY=bls|uki|vmlinux (demo); K=EXPR (vm); JOBS=N (test, vm);"
-	@echo "  MORE=FRAGMENT (kernel, kernel-check)"
+	@echo "  MORE=FRAGMENT (kernel, kernel-check); TARGET='NAME…', CONFIG=FILE (image)"
 	@echo "Slow builds are kept in BOOTSHIM_CACHE (now: $${BOOTSHIM_CACHE:-$$HOME/.cache/bootshim})."
 
 apt: $(VENV)/.apt-done ## install the Debian packages of initramfs/packages.list that are missing
@@ -54,6 +56,15 @@ kernel: $(VENV)/.native-done ## build the flash kernel (build/bzImage) from Debi
 
 kernel-check: kernel ## hold the configuration it was built with against what each feature needs
 	@$(BIN)/python -m initramfs.kconfig build/bzImage.config $(if $(MORE),--more '$(MORE)')
+
+mkosi-tool: $(VENV)/.native-done ## unpack the pinned mkosi into the cache, say where it is (nothing is installed)
+	@$(BIN)/python -m tests.builders.mkosi
+
+image: $(VENV)/.native-done ## build mkosi images (TARGET='bootshim-esp uki'; without it all), say where they are
+	@$(BIN)/python -m tests.builders.images --config $(CONFIG) $(TARGET)
+
+image-inputs: $(VENV)/.native-done ## make what mkosi.conf reads from build/, for a mkosi of your own
+	@$(BIN)/python -m tests.builders.images --config $(CONFIG) --inputs
 
 demo: $(VENV)/.native-done ## boot a disk in QEMU through the shim to a second, verified Debian kernel
 	@$(BIN)/python -m tests.vm.demo ENGINE=$(ENGINE) ENTRY=$(ENTRY)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Source = tuple[str, str, str, bool]  # module, file, name that is shown, whether it is a package
 
 HOST_ONLY = ("shim.cli", "shim.purgatory.build", "shim.purgatory.flatten", "shim.system.edge_build",
-             "shim.system.recording", "shim.ports")
+             "shim.system.recording", "shim.ports", "shim.testing")
 
 
 def main(output: str, library: str, list_file: str, project: str) -> None:

@@ -16,6 +16,7 @@ The layers, low to high. A module imports its own package or a lower layer, neve
     config report            what was asked for, and what happened
     boot                     the flow
     cli init                 the host command; PID 1
+    testing                  the host command for pytest
 
 Everything but `system` is pure: it takes ports as arguments and does no I/O of its own.
 """

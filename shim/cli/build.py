@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Build; exit 0 when the initramfs is written."""
     from initramfs.pack import compress, find_modules, pack
 
-    config, files = _read_config(args.config)
+    config, files = read_config(args.config)
     if args.module and args.kernel_modules is None:
         raise ConfigError("--module needs --kernel-modules: the kernel that the modules are for")
     modules = find_modules(args.kernel_modules, args.module) if args.module else []
@@ -50,8 +50,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_config(path: Path) -> tuple[bytes, dict[str, bytes]]:
-    """Return the configuration and the files that it names, both checked as the machine will check them."""
+def read_config(path: Path, text: bytes | None = None) -> tuple[bytes, dict[str, bytes]]:
+    """Return the configuration and the files that it names, both checked as the machine will check them.
+
+    `text` stands in for what is in the file.
+    """
     files: dict[str, bytes] = {}
 
     def read_named(name: str) -> bytes:
@@ -61,7 +64,7 @@ def _read_config(path: Path) -> tuple[bytes, dict[str, bytes]]:
         files[name] = named.read_bytes()
         return files[name]
 
-    text = path.read_bytes()
+    text = path.read_bytes() if text is None else text
     try:
         parse_config(text.decode("utf-8"), path.name, read_named)
     except UnicodeDecodeError as problem:

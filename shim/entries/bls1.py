@@ -24,6 +24,8 @@ TEXTS = {"title": "title", "version": "version", "machine-id": "machine_id", "so
 SINGLE_FILES = {"linux": "linux", "uki": "uki", "efi": "efi", "devicetree": "devicetree", "multiboot": "multiboot"}
 STARTED = ("linux", "uki", "efi", "multiboot")
 MANY_FILES = {"initrd": "initrd", "module": "modules"}
+# Where `bootshim install` puts the boot shim: an entry for it is for firmware and other loaders, here it is a circle.
+OWN_IMAGE = "/efi/bootshim/bootshim.efi"
 # Keys of the Fedora and openSUSE variants that mean nothing without GRUB.
 PASSED_OVER = ("grub_users", "grub_arg", "grub_class", "grub_hotkey", "id", "variables")
 
@@ -152,6 +154,9 @@ class _Fields:
         if "uki" in self.values and not self.options:
             cmdline = None  # the UKI's own
         hidden = self.hidden
+        own = self.values.get("efi")
+        if own is not None and own.path.lower() == OWN_IMAGE:
+            hidden = hidden or "it is the boot shim itself"
         if "$" in options and any(word.startswith("$") for word in options.split()):
             hidden = hidden or "its options name a variable of GRUB"
         return Entry(cmdline=cmdline, hidden=hidden, **known, **self.values, **self.files)

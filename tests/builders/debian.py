@@ -119,7 +119,7 @@ def _configure(home: Path, suite: str, arch: str) -> None:
     (home / "status").touch()
     mirror = _mirror()
     sources = [f"deb [signed-by={KEYRING}] {mirror} {suite} main"]
-    if suite not in ("sid", "unstable", "testing"):
+    if suite not in ("sid", "unstable", "testing") and not suite.endswith("-backports"):
         security = f"{mirror.rstrip('/')}-security"
         sources.append(f"deb [signed-by={KEYRING}] {security} {suite}-security main")
     (home / "sources.list").write_text("\n".join(sources) + "\n")

@@ -20,6 +20,7 @@ LAYERS = (
     ("config", "report"),
     ("boot",),
     ("cli", "init"),
+    ("testing",),
 )
 # The load stage is where the memory plan and the purgatory come together.
 ALLOWED_SIBLINGS = {("load", "memory"), ("load", "purgatory")}
@@ -27,7 +28,7 @@ HEAVY = {
     "dataclasses", "typing", "re", "pathlib", "json", "subprocess", "tempfile", "hashlib", "logging", "inspect",
     "socket", "asyncio", "argparse", "shutil", "urllib",
 }  # fmt: skip
-HOST_ONLY = ("cli/", "purgatory/build.py", "purgatory/flatten.py", "system/edge_build.py")
+HOST_ONLY = ("cli/", "purgatory/build.py", "purgatory/flatten.py", "system/edge_build.py", "testing.py")
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 
