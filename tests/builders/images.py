@@ -8,12 +8,14 @@ build/mkosi, and with --inputs only makes what mkosi reads.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -48,9 +50,10 @@ def target_image(name: str) -> Path:
 
 def shim_images(output: Path = OUTPUT, config: Path = CONFIG) -> dict[str, Path]:
     """Build the images of the boot shim into a directory; return them by name."""
-    make_inputs(config)
     output.mkdir(parents=True, exist_ok=True)
-    run_mkosi(SHIM_IMAGES, output, "--cache-only=always")
+    with _inputs_locked():
+        make_inputs(config)
+        run_mkosi(SHIM_IMAGES, output, "--cache-only=always")
     return {name: output / file for name, file in SHIM_IMAGES.items()}
 
 
@@ -113,12 +116,20 @@ def _make_passphrase() -> None:
         stream.write(PASSPHRASE)
 
 
+@contextmanager
+def _inputs_locked() -> Iterator[None]:
+    """Let nobody else make inputs while mkosi reads them: tests run side by side."""
+    INPUTS.parent.mkdir(exist_ok=True)
+    with INPUTS.with_suffix(".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def _build_targets(work: Path) -> None:
     print("building the mkosi targets: some minutes, once", file=sys.stderr)
-    _make_passphrase()
-    if not (INPUTS / "initramfs/usr/lib/os-release").exists():
+    with _inputs_locked():
         make_inputs()
-    run_mkosi(TARGETS, work)
+        run_mkosi(TARGETS, work)
     for path in work.iterdir():
         if path.is_symlink() or path.suffix not in (".raw", ".efi"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -22,11 +22,12 @@ from tests.builders.target import make_token
 from tests.unit.test_docs import ROOT, blocks
 from tests.vm.shimmed import TIMEOUT
 
-pytestmark = [pytest.mark.vm, pytest.mark.xdist_group("mkosi")]
+pytestmark = pytest.mark.vm
+ONE_WORKER = pytest.mark.xdist_group("mkosi")  # builds the boot shim's images, once
 ENGINES = {"load": "kexec_load", "file": "kexec_file_load"}
 DIALECTS = {"bls": "bls1", "fedora": "bls1", "grub": "bls1", "luks": "bls2", "uki": "bls2", "verity": "bls2"}
 SAYS = r"bootshim-image-token={token} root=(\S+)\s"
-ROOTS = {"luks": "/dev/mapper/root", "verity": "/dev/mapper/root"}
+ROOTS = {"luks": "/dev/mapper/cryptroot", "verity": "/dev/mapper/root"}
 MEMORY = 1024
 UNIT_TEXT = b"Description=Say the token of this boot"
 PANIC = "Kernel panic - not syncing: dm-verity device corrupted"
@@ -92,6 +93,7 @@ def test_what_is_measured_is_what_is_predicted(boot: Boot, capsys: pytest.Captur
     assert f"11:sha256={booted.pcrs['sha256'][11].hex()}" in capsys.readouterr().out.splitlines()
 
 
+@ONE_WORKER
 def test_the_initramfs_of_mkosi_is_that_of_the_host_command(built: dict[str, Path]) -> None:
     """But for two device nodes, which only root can make, the order and the dates."""
     def contents(archive: bytes) -> dict[str, tuple[int, bytes]]:
@@ -103,12 +105,14 @@ def test_the_initramfs_of_mkosi_is_that_of_the_host_command(built: dict[str, Pat
     assert theirs == {path: held for path, held in ours.items() if path not in nodes}
 
 
+@ONE_WORKER
 def test_the_images_of_the_boot_shim_repeat_bit_by_bit(built: dict[str, Path], tmp_path: Path) -> None:
     again = shim_images(tmp_path)
     for name in ("bootshim", "bootshim-uki"):
         assert again[name].read_bytes() == built[name].read_bytes(), name
 
 
+@ONE_WORKER
 def test_the_disk_of_the_boot_shim_boots_another_disk(built: dict[str, Path]) -> None:
     """Firmware, the boot shim's UKI on its ESP, then the target on the second disk."""
     token = make_token()
@@ -120,6 +124,7 @@ def test_the_disk_of_the_boot_shim_boots_another_disk(built: dict[str, Path]) ->
     assert found is not None
 
 
+@ONE_WORKER
 def test_another_project_includes_the_boot_shim(built: dict[str, Path], tmp_path: Path) -> None:
     """The recipe of docs/mkosi.md, word for word; the UKI in it is the one that this checkout builds."""
     recipe = next(text for text in blocks(ROOT / "docs/mkosi.md", "ini") if "Include=bootshim" in text)
