@@ -57,7 +57,7 @@ class MachineSpec(Value):
     """A machine to start: what it boots, its disks, memory in MiB, firmware, and more arguments for QEMU.
 
     Without a kernel the firmware looks for one on the disks. `variables` is a store with keys in it: UEFI then
-    enforces secure boot.
+    enforces secure boot. `rom` is a whole firmware image of up to 16 MiB, in place of QEMU's own.
     """
 
     kernel: Path | None = None
@@ -67,6 +67,7 @@ class MachineSpec(Value):
     memory: int = 2048
     firmware: str = "bios"
     variables: Path | None = None
+    rom: Path | None = None
     extra: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -74,6 +75,8 @@ class MachineSpec(Value):
             raise ConfigError("no such firmware", found=self.firmware, known=" ".join(FIRMWARES))
         if self.variables is not None and self.firmware != "uefi":
             raise ConfigError("only UEFI has a store of variables", found=self.firmware)
+        if self.rom is not None and (self.firmware != "bios" or self.kernel is not None):
+            raise ConfigError("a ROM has firmware and kernel in it", rom=str(self.rom))
 
 
 class Qemu:
@@ -224,7 +227,7 @@ def command_line(spec: MachineSpec, folder: Path) -> list[str]:
     """Return the QEMU command for a machine; `folder` takes what it needs for the time of the run."""
     qemu = program()
     command = [
-        qemu, *accelerator(qemu, spec.kernel), "-machine", "q35", "-m", str(spec.memory), "-nodefaults",
+        qemu, *accelerator(qemu, spec.kernel), "-machine", "q35,max-fw-size=16M", "-m", str(spec.memory), "-nodefaults",
         "-no-user-config", "-display", "none", "-no-reboot",
         "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
         "-chardev", f"socket,id=qmp,path={_escaped(folder / 'qmp')}", "-mon", "chardev=qmp,mode=control",
@@ -232,6 +235,8 @@ def command_line(spec: MachineSpec, folder: Path) -> list[str]:
     ]
     if spec.firmware == "uefi":
         command += _uefi(folder, spec.variables)
+    if spec.rom is not None:
+        command += ["-bios", str(spec.rom)]
     if spec.kernel is not None:
         command += ["-kernel", str(spec.kernel)]
     if spec.initramfs is not None:
