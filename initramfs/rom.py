@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from initramfs.rom_coreboot import build_coreboot
 from initramfs.rom_ovmf import build_ovmf
 from initramfs.sources import HERE
 from shim.errors import ConfigError, ShimError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = HERE.parent
 CMDLINE = "console=ttyS0 quiet"
-BOARDS: dict[str, Board] = {"ovmf-q35": build_ovmf}
+BOARDS: dict[str, Board] = {"ovmf-q35": build_ovmf, "coreboot-q35": build_coreboot}
 
 
 def build_rom(board: str, kernel: Path, initramfs: Path, output: Path, cmdline: str = CMDLINE) -> Path:

@@ -27,7 +27,7 @@ SECONDS = 180.0
 MEMORY = 1024
 TRYING = r"bootshim: trying "
 # What the firmware says last; where it says nothing, its time is part of the kernel's.
-STARTED = {"ovmf-q35": r"BdsDxe: starting ", "coreboot-q35": r"Jumping to boot code at "}
+STARTED = {"ovmf-q35": r"BdsDxe: starting ", "coreboot-q35": r"bootshim: BOOTSHIM_[AB], version "}
 
 
 class Powered(NamedTuple):

@@ -1,0 +1,61 @@
+"""A slot: a region of flash with a payload at its start and a trailer at its end. The format is the project's own.
+
+Spec: docs/flash.md, "Slots". The patched coreboot takes the whole slot with the highest version; the trailer is the
+last thing that is written.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+
+from shim.errors import FormatError
+from shim.formats.record import Record
+from shim.values import Value
+
+MAGIC = b"BOOTSHIM"
+TRAILER = Record("slot trailer", 64, """
+    0x00  8s   magic
+    0x08  Q    version
+    0x10  I    payload_size          # bytes, from the start of the slot
+    0x14  I    payload_crc32         # as gzip has it
+    0x18  32s  payload_sha256
+    0x3c  I    trailer_crc32         # of the 60 bytes before it
+""")
+ERASED = b"\xff"
+
+
+class Slot(Value):
+    """What a slot holds."""
+
+    version: int
+    payload: bytes
+
+
+def build_slot(payload: bytes, version: int, size: int) -> bytes:
+    """Return the bytes of a whole slot. Raises FormatError for a payload that does not fit."""
+    room = size - TRAILER.size
+    if not 0 < len(payload) <= room:
+        raise FormatError("the payload does not fit into the slot", room=room, needed=len(payload))
+    trailer = TRAILER.build(
+        magic=MAGIC, version=version, payload_size=len(payload), payload_crc32=binascii.crc32(payload),
+        payload_sha256=hashlib.sha256(payload).digest(),
+    )[:-4]  # fmt: skip
+    return payload + ERASED * (room - len(payload)) + trailer + binascii.crc32(trailer).to_bytes(4, "little")
+
+
+def parse_slot(data: bytes) -> Slot:
+    """Return what a slot holds. Raises FormatError for one that is empty, or not whole."""
+    at = len(data) - TRAILER.size
+    trailer = TRAILER.parse(data, at)
+    if trailer["magic"] != MAGIC:
+        raise FormatError("the slot is empty", at=at, expected=MAGIC, found=trailer["magic"])
+    if binascii.crc32(data[at : at + TRAILER.size - 4]) != trailer["trailer_crc32"]:
+        raise FormatError("the slot's trailer has a wrong checksum", at=at)
+    if trailer["payload_size"] > at:
+        raise FormatError("the slot's payload is longer than the slot", limit=at, found=trailer["payload_size"])
+    payload = data[: trailer["payload_size"]]
+    digest = hashlib.sha256(payload).digest()
+    if binascii.crc32(payload) != trailer["payload_crc32"] or digest != trailer["payload_sha256"]:
+        raise FormatError("the slot's payload is damaged", size=len(payload))
+    return Slot(version=trailer["version"], payload=payload)
