@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOST_ONLY = ("shim.cli", "shim.purgatory.build", "shim.purgatory.flatten", "shim.system.edge_build",
              "shim.system.recording", "shim.ports", "shim.formats.efi_encapsulation", "shim.formats.efi_file",
              "shim.formats.efi_image", "shim.formats.efi_section", "shim.formats.efi_volume", "shim.formats.uki_build",
-             "shim.formats.fmap", "shim.formats.cbfs", "shim.formats.slot")
+             "shim.formats.fmap", "shim.formats.cbfs", "shim.formats.slot", "shim.formats.rom_update")
 
 
 def main(output: str, library: str, list_file: str, project: str) -> None:

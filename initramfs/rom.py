@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from initramfs.rom_coreboot import build_coreboot
+from initramfs.rom_coreboot import build_coreboot, linux_payload
 from initramfs.rom_ovmf import build_ovmf
 from initramfs.sources import HERE
 from shim.errors import ConfigError, ShimError
@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 ROOT = HERE.parent
 CMDLINE = "console=ttyS0 quiet"
 BOARDS: dict[str, Board] = {"ovmf-q35": build_ovmf, "coreboot-q35": build_coreboot}
+PAYLOADS: dict[str, Board] = {"coreboot-q35": linux_payload}  # boards with slots: what an update carries
 
 
-def build_rom(board: str, kernel: Path, initramfs: Path, output: Path, cmdline: str = CMDLINE) -> Path:
-    """Write the ROM of a board. Raises ConfigError for a board that is not known."""
-    if board not in BOARDS:
-        raise ConfigError("no such board", found=board, known=" ".join(BOARDS))
+def build_rom(
+    board: str, kernel: Path, initramfs: Path, output: Path, cmdline: str = CMDLINE, *, payload_only: bool = False
+) -> Path:
+    """Write the ROM of a board, or only the payload of a slot. Raises ConfigError for a board that is not known."""
+    boards = PAYLOADS if payload_only else BOARDS
+    if board not in boards:
+        raise ConfigError("no such board", found=board, known=" ".join(boards))
     started = time.monotonic()
-    made = BOARDS[board](kernel.read_bytes(), initramfs.read_bytes(), cmdline)
+    made = boards[board](kernel.read_bytes(), initramfs.read_bytes(), cmdline)
     output.parent.mkdir(parents=True, exist_ok=True)
     fresh = output.with_name(f"{output.name}.new")
     fresh.write_bytes(made)
@@ -47,11 +51,12 @@ def main() -> int:
     parser.add_argument("--kernel", type=Path, default=ROOT / "build/bzImage", help="default: build/bzImage")
     parser.add_argument("--initramfs", type=Path, required=True, help="what `bootshim build` made")
     parser.add_argument("--cmdline", default=CMDLINE, help=f"the kernel's command line (default: {CMDLINE})")
-    parser.add_argument("--output", type=Path, help="default: build/rom/BOARD.rom")
+    parser.add_argument("--payload", action="store_true", help="make only what an update of a board with slots carries")
+    parser.add_argument("--output", type=Path, help="default: build/rom/BOARD.rom, or .payload")
     args = parser.parse_args()
+    output = args.output or ROOT / f"build/rom/{args.board}.{'payload' if args.payload else 'rom'}"
     try:
-        build_rom(args.board, args.kernel, args.initramfs, args.output or ROOT / f"build/rom/{args.board}.rom",
-                  args.cmdline)
+        build_rom(args.board, args.kernel, args.initramfs, output, args.cmdline, payload_only=args.payload)
     except (ShimError, OSError) as problem:
         print(f"rom: {problem}", file=sys.stderr)
         return 1

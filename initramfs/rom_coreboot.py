@@ -16,14 +16,15 @@ from shim.errors import FormatError, ShimError
 from shim.formats.bzimage import parse_bzimage
 from shim.formats.cbfs import find_file
 from shim.formats.fmap import find_map, write_region
-from shim.formats.slot import build_slot
+from shim.formats.slot import SLOTS, build_slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SOURCE = HERE / "coreboot"
 NAMES = ("q35.config", "bootshim-16M.fmd", "slots.patch")
-SLOT = "BOOTSHIM_A"
+BOARD = "coreboot-q35"
+SLOT = SLOTS[0]
 FIRST_VERSION = 1
 # cbfstool 4.15, util/cbfstool/linux_trampoline and cbfs-payload-linux.c: the kernel at 16 MiB, the initrd at 64 MiB.
 KERNEL_START, INITRD_START = 16 << 20, 64 << 20
@@ -36,7 +37,7 @@ def build_coreboot(kernel: bytes, initramfs: bytes, cmdline: str) -> bytes:
     rom = (build_firmware() / "coreboot.rom").read_bytes()
     payload = linux_payload(kernel, initramfs, cmdline)
     region = find_map(rom).region(SLOT)
-    return write_region(rom, region, build_slot(payload, FIRST_VERSION, region.size))
+    return write_region(rom, region, build_slot(payload, FIRST_VERSION, BOARD, region.size))
 
 
 def linux_payload(kernel: bytes, initramfs: bytes, cmdline: str) -> bytes:

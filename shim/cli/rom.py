@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shim.cli import rom_update
 from shim.errors import ConfigError, printable
 from shim.formats.efi_encapsulation import NAMES
 from shim.formats.efi_file import PAD, FirmwareFile
@@ -35,7 +36,9 @@ from shim.formats.efi_image import (
 from shim.formats.efi_section import TYPES as SECTION_TYPES
 from shim.formats.efi_section import parse_sections
 from shim.formats.efi_volume import FILE_SYSTEMS, Volume
+from shim.formats.fmap import find_map
 from shim.formats.guid import guid_bytes
+from shim.formats.slot import SLOTS, Slot, chosen, read_slots
 
 if TYPE_CHECKING:
     import argparse
@@ -74,6 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _common(part)
     part.add_argument("name", type=guid, nargs="+", metavar="GUID", help="the files")
     part.set_defaults(act=drop_files)
+    part = parts.add_parser("regions", help="list the FMAP of an image, and what is in its slots")
+    part.add_argument("image", type=Path, metavar="IMAGE", help="an image of the whole flash chip")
+    part.set_defaults(act=list_regions)
+    rom_update.add_arguments(parts.add_parser(
+        "update", help="make, check and apply signed updates of a board with slots", description=rom_update.__doc__,
+        formatter_class=parser.formatter_class))
 
 
 def _common(part: argparse.ArgumentParser) -> None:
@@ -133,6 +142,25 @@ def replace(args: argparse.Namespace) -> int:
 def drop_files(args: argparse.Namespace) -> int:
     """Write an image without some files."""
     return _write_edited(args, dict.fromkeys(args.name, drop), None)
+
+
+def list_regions(args: argparse.Namespace) -> int:
+    """Print the regions of a chip by its FMAP, and what is in those that are slots."""
+    image = args.image.read_bytes()
+    flash = find_map(image)
+    names = {region.name for region in flash.regions}
+    slots = read_slots(image) if names.issuperset(SLOTS) else {}
+    running = chosen(slots)
+    for region in flash.regions:
+        words = [f"{region.offset:#010x}", f"{region.size:#010x}", printable(region.name, 32), *region.flag_names]
+        slot = slots.get(region.name)
+        if isinstance(slot, Slot):
+            runs = ", runs" if region.name == running else ""
+            words.append(f"version {slot.version} for {printable(slot.board, 40)}{runs}")
+        elif slot is not None:
+            words.append(str(slot))
+        print("  ".join(words))
+    return 0
 
 
 def _write_edited(args: argparse.Namespace, edits: dict[str, Edit], length: int | None) -> int:
