@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from initramfs.rom import BOARDS
+from shim.cli.rom_update import updated
+from shim.formats.fmap import find_map
+from shim.formats.manifest import Manifest, ManifestFile
+from shim.formats.slot import SLOTS, chosen, parse_slot, read_slots
 from tests.vm import rom
 from tests.vm.shimmed import TIMEOUT
 
@@ -51,3 +56,33 @@ def test_what_it_does_not_know_is_said(words: list[str], capsys: pytest.CaptureF
 def test_a_kernel_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rom.main(["BOARD=ovmf-q35", f"KERNEL={tmp_path / 'none'}"]) == 1
     assert "make kernel" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def coreboot(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Path, str]:
+    rom_file, disk, token = rom.make(tmp_path_factory.mktemp("slots"), "coreboot-q35", rom.KERNEL)
+    return rom_file.read_bytes(), disk, token
+
+
+@pytest.mark.parametrize("damage", ["none", "payload", "trailer", "erased"])
+def test_the_slot_that_is_whole_and_newest_boots(
+    coreboot: tuple[bytes, Path, str], tmp_path: Path, damage: str
+) -> None:
+    """The firmware and `bootshim rom` agree on which slot runs, after an update and after one that was cut short."""
+    image, disk, token = coreboot
+    payload = parse_slot(image[: find_map(image).region(SLOTS[0]).size]).payload
+    row = ManifestFile(name="/coreboot-q35.payload", size=len(payload), sha256=sha256(payload).digest())
+    name, after = updated(image, Manifest(version=2, files=(row,)), payload)
+    region = find_map(after).region(name)
+    flash = bytearray(after)
+    if damage == "erased":
+        flash[region.offset : region.end] = b"\xff" * region.size
+    elif damage != "none":
+        flash[region.offset + len(payload) // 2 if damage == "payload" else region.end - 1] ^= 1
+    (tmp_path / "flash.rom").write_bytes(flash)
+    run = rom.power_on(tmp_path / "flash.rom", disk, "coreboot-q35", token)
+    assert "token" in run.seen, run.serial[-2000:]
+    runs, version = (SLOTS[1], 2) if damage == "none" else (SLOTS[0], 1)
+    assert chosen(read_slots(bytes(flash))) == runs
+    assert f"bootshim: {runs}, version {version}" in run.serial
+    assert ("bootshim: BOOTSHIM_B is damaged" in run.serial) is (damage == "payload")
