@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shim.cli import rom_update
+from shim.cli import rom_pcrs, rom_update
 from shim.errors import ConfigError, printable
 from shim.formats.efi_encapsulation import NAMES
 from shim.formats.efi_file import PAD, FirmwareFile
@@ -82,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     part.set_defaults(act=list_regions)
     rom_update.add_arguments(parts.add_parser(
         "update", help="make, check and apply signed updates of a board with slots", description=rom_update.__doc__,
+        formatter_class=parser.formatter_class))
+    rom_pcrs.add_arguments(parts.add_parser(
+        "pcrs", help="say what the firmware measures of the payload", description=rom_pcrs.__doc__,
         formatter_class=parser.formatter_class))
 
 
