@@ -26,6 +26,7 @@ from shim.formats.fmap import find_map
 from shim.formats.guid import guid_bytes
 from shim.formats.pe import parse_pe
 from shim.formats.slot import SLOTS
+from shim.formats.stub import pack_embedded
 from shim.formats.tcglog import EV_EVENT_TAG, EV_IPL, EV_SEPARATOR, LogEvent, replay
 from shim.formats.uki import split_uki
 from shim.measure.plan import measure_uki, utf16
@@ -127,8 +128,9 @@ def predict(image: Image, banks: list[str]) -> Iterator[tuple[str, LogEvent]]:
         yield event(7, EV_EFI_VARIABLE_DRIVER_CONFIG, f"variable {name}", _variable(name, vendor, content))
     yield event(7, EV_SEPARATOR, "separator", SEPARATOR)
     yield event(9, EV_EVENT_TAG, "command line, by the kernel's EFI stub", utf16(parts.command_line()))
-    initrd = bytes(parts.initrd or b"")  # systemd-stub fills it up to a multiple of four bytes
-    yield event(9, EV_EVENT_TAG, "initramfs, by the kernel's EFI stub", initrd + bytes(-len(initrd) % 4))
+    initrd = bytes(parts.initrd or b"")  # systemd-stub fills it up to a multiple of four bytes, and appends its own
+    yield event(9, EV_EVENT_TAG, "initramfs, by the kernel's EFI stub",
+                initrd + bytes(-len(initrd) % 4) + pack_embedded(parts))
     for one in measure_uki(uki, None):
         measured = one.event(banks, hashlib.sha256)
         yield f"{one.description}, by systemd-stub", LogEvent(pcr_index=measured.pcr, event_type=EV_IPL,
