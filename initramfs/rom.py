@@ -24,25 +24,31 @@ if TYPE_CHECKING:
 ROOT = HERE.parent
 CMDLINE = "console=ttyS0 quiet"
 BOARDS: dict[str, Board] = {"ovmf-q35": build_ovmf, "coreboot-q35": build_coreboot}
-PAYLOADS: dict[str, Board] = {"coreboot-q35": linux_payload}  # boards with slots: what an update carries
+PAYLOADS: dict[str, Board] = {"coreboot-q35": linux_payload}  # boards with slots
 
 
-def build_rom(
-    board: str, kernel: Path, initramfs: Path, output: Path, cmdline: str = CMDLINE, *, payload_only: bool = False
-) -> Path:
-    """Write the ROM of a board, or only the payload of a slot. Raises ConfigError for a board that is not known."""
-    boards = PAYLOADS if payload_only else BOARDS
-    if board not in boards:
-        raise ConfigError("no such board", found=board, known=" ".join(boards))
+def build_rom(board: str, kernel: Path, initramfs: Path, output: Path, cmdline: str = CMDLINE) -> Path:
+    """Write the ROM of a board; for one with slots the payload as well, beside it: an update carries that.
+
+    Raises ConfigError for a board that is not known.
+    """
+    if board not in BOARDS:
+        raise ConfigError("no such board", found=board, known=" ".join(BOARDS))
     started = time.monotonic()
-    made = boards[board](kernel.read_bytes(), initramfs.read_bytes(), cmdline)
+    parts = kernel.read_bytes(), initramfs.read_bytes(), cmdline
     output.parent.mkdir(parents=True, exist_ok=True)
-    fresh = output.with_name(f"{output.name}.new")
-    fresh.write_bytes(made)
-    fresh.replace(output)
-    print(f"{output}: {len(made)} bytes (kernel {kernel.stat().st_size}, initramfs {initramfs.stat().st_size}), "
+    for path, made in {output: BOARDS, output.with_suffix(".payload"): PAYLOADS}.items():
+        if board in made:
+            _write(path, made[board](*parts))
+    print(f"{output}: {output.stat().st_size} bytes (kernel {len(parts[0])}, initramfs {len(parts[1])}), "
           f"in {time.monotonic() - started:.1f} s", file=sys.stderr)
     return output
+
+
+def _write(path: Path, data: bytes) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_bytes(data)
+    fresh.replace(path)
 
 
 def main() -> int:
@@ -51,12 +57,11 @@ def main() -> int:
     parser.add_argument("--kernel", type=Path, default=ROOT / "build/bzImage", help="default: build/bzImage")
     parser.add_argument("--initramfs", type=Path, required=True, help="what `bootshim build` made")
     parser.add_argument("--cmdline", default=CMDLINE, help=f"the kernel's command line (default: {CMDLINE})")
-    parser.add_argument("--payload", action="store_true", help="make only what an update of a board with slots carries")
-    parser.add_argument("--output", type=Path, help="default: build/rom/BOARD.rom, or .payload")
+    parser.add_argument("--output", type=Path, help="default: build/rom/BOARD.rom")
     args = parser.parse_args()
-    output = args.output or ROOT / f"build/rom/{args.board}.{'payload' if args.payload else 'rom'}"
     try:
-        build_rom(args.board, args.kernel, args.initramfs, output, args.cmdline, payload_only=args.payload)
+        build_rom(args.board, args.kernel, args.initramfs, args.output or ROOT / f"build/rom/{args.board}.rom",
+                  args.cmdline)
     except (ShimError, OSError) as problem:
         print(f"rom: {problem}", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ tells what to do with an image.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shim.cli import rom_pcrs, rom_update
-from shim.errors import ConfigError, printable
+from shim.errors import ConfigError, FormatError, printable
 from shim.formats.efi_encapsulation import NAMES
 from shim.formats.efi_file import PAD, FirmwareFile
 from shim.formats.efi_file import TYPES as FILE_TYPES
@@ -41,8 +42,6 @@ from shim.formats.guid import guid_bytes
 from shim.formats.slot import SLOTS, Slot, chosen, read_slots
 
 if TYPE_CHECKING:
-    import argparse
-
     from shim.formats.efi_image import Edit, Node
 
 HELP = "look into a firmware image, and change what is in it"
@@ -192,16 +191,19 @@ def write(path: Path, data: bytes) -> None:
 
 
 def guid(text: str) -> str:
-    """Return a GUID in lower case. Raises FormatError for what is none."""
-    guid_bytes(text)
+    """Return a GUID in lower case, for argparse."""
+    try:
+        guid_bytes(text)
+    except FormatError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
     return text.lower()
 
 
 def size(text: str) -> int:
-    """Return a size in bytes. Raises ConfigError for what is none."""
+    """Return a size in bytes, for argparse."""
     found = re.fullmatch(r"(0x[0-9a-fA-F]+|\d+)([KM]?)", text)
     if found is None:
-        raise ConfigError("not a size: a number, with K or M behind it", found=text)
+        raise argparse.ArgumentTypeError(f"not a size, a number with K or M behind it: {text}")
     return int(found[1], 0) * UNITS[found[2]]
 
 

@@ -7,7 +7,6 @@ last thing that is written.
 from __future__ import annotations
 
 import binascii
-import hashlib
 
 from shim.errors import FormatError
 from shim.formats.fmap import find_map
@@ -47,7 +46,7 @@ def build_slot(payload: bytes, version: int, board: str, size: int) -> bytes:
         raise FormatError("the payload does not fit into the slot", room=room, needed=len(payload))
     trailer = TRAILER.build(
         magic=MAGIC, version=version, payload_size=len(payload), payload_crc32=binascii.crc32(payload),
-        payload_sha256=hashlib.sha256(payload).digest(), board=_board(board),
+        payload_sha256=_sha256(payload), board=_board(board),
     )[:-4]  # fmt: skip
     return payload + ERASED * (room - len(payload)) + trailer + binascii.crc32(trailer).to_bytes(4, "little")
 
@@ -63,8 +62,7 @@ def parse_slot(data: bytes) -> Slot:
     if trailer["payload_size"] > at:
         raise FormatError("the slot's payload is longer than the slot", limit=at, found=trailer["payload_size"])
     payload = data[: trailer["payload_size"]]
-    digest = hashlib.sha256(payload).digest()
-    if binascii.crc32(payload) != trailer["payload_crc32"] or digest != trailer["payload_sha256"]:
+    if binascii.crc32(payload) != trailer["payload_crc32"] or _sha256(payload) != trailer["payload_sha256"]:
         raise FormatError("the slot's payload is damaged", size=len(payload))
     board = trailer["board"].rstrip(b"\0").decode("ascii", "backslashreplace")
     return Slot(version=trailer["version"], board=board, payload=payload)
@@ -97,3 +95,9 @@ def _board(name: str) -> bytes:
     if len(encoded) > TRAILER.widths["board"]:
         raise FormatError("the board's name is too long", board=name, limit=TRAILER.widths["board"])
     return encoded
+
+
+def _sha256(data: bytes) -> bytes:
+    from hashlib import sha256
+
+    return sha256(data).digest()
