@@ -30,6 +30,7 @@ FIRST_VERSION = 1
 KERNEL_START, INITRD_START = 16 << 20, 64 << 20
 SCRATCH_SIZE = "0xf00000"
 PAYLOAD = "fallback/payload"
+MAKE = ("make", "UPDATED_SUBMODULES=1", "BUILD_TIMELESS=1")
 
 
 def build_coreboot(kernel: bytes, initramfs: bytes, cmdline: str) -> bytes:
@@ -59,8 +60,8 @@ def build_firmware() -> Path:
     """Return the directory with coreboot.rom, without a payload, and cbfstool."""
     pinned = read_lock(HERE / "rom.lock")["coreboot"]
     compiler = _run(["gcc", "--version"], HERE)
-    inputs = b"\0".join([pinned.sha256.encode(), compiler.encode(), *((SOURCE / name).read_bytes() for name in NAMES)])
-    return cached("coreboot", inputs, _build)
+    texts = (" ".join((pinned.sha256, compiler, *MAKE)).encode(), *((SOURCE / name).read_bytes() for name in NAMES))
+    return cached("coreboot", b"\0".join(texts), _build)
 
 
 def _build(work: Path) -> None:
@@ -79,9 +80,8 @@ def _build(work: Path) -> None:
     (programs / "python").symlink_to("/usr/bin/python3")
     environment = {"PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
     runtime = _run(["gcc", "-m32", "-print-libgcc-file-name"], source).strip()
-    common = ["make", "UPDATED_SUBMODULES=1", "BUILD_TIMELESS=1"]
-    _run([*common, f"KBUILD_DEFCONFIG={source / NAMES[0]}", "defconfig"], source, environment)
-    _run([*common, f"-j{os.cpu_count() or 1}", f"COMPILER_RT_x86_32={runtime}"], source, environment)
+    _run([*MAKE, f"KBUILD_DEFCONFIG={source / NAMES[0]}", "defconfig"], source, environment)
+    _run([*MAKE, f"-j{os.cpu_count() or 1}", f"COMPILER_RT_x86_32={runtime}"], source, environment)
     for name in ("coreboot.rom", "cbfstool"):
         (source / "build" / name).rename(work / name)
     _run(["rm", "-rf", str(work / "source")], work)

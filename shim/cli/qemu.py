@@ -227,7 +227,7 @@ def command_line(spec: MachineSpec, folder: Path) -> list[str]:
     """Return the QEMU command for a machine; `folder` takes what it needs for the time of the run."""
     qemu = program()
     command = [
-        qemu, *accelerator(qemu, spec.kernel), "-machine", "q35,max-fw-size=16M", "-m", str(spec.memory), "-nodefaults",
+        qemu, *accelerator(qemu, spec.kernel), "-machine", "q35", "-m", str(spec.memory), "-nodefaults",
         "-no-user-config", "-display", "none", "-no-reboot",
         "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
         "-chardev", f"socket,id=qmp,path={_escaped(folder / 'qmp')}", "-mon", "chardev=qmp,mode=control",
@@ -236,7 +236,7 @@ def command_line(spec: MachineSpec, folder: Path) -> list[str]:
     if spec.firmware == "uefi":
         command += _uefi(folder, spec.variables)
     if spec.rom is not None:
-        command += ["-bios", str(spec.rom)]
+        command += ["-machine", "max-fw-size=16M", "-bios", str(spec.rom)]
     if spec.kernel is not None:
         command += ["-kernel", str(spec.kernel)]
     if spec.initramfs is not None:

@@ -193,22 +193,30 @@ def _edited_inside(file: FirmwareFile, edits: Mapping[str, Edit], budget: _Budge
 
 
 def _edited_section(section: Section, edits: Mapping[str, Edit], budget: _Budget, depth: int) -> Section:
+    """Return a section with the volumes and files in it edited; one that cannot be taken apart holds none of them."""
     _check_depth(depth)
     if section.type == VOLUME_IMAGE:
-        volume = parse_volume(section.content)
+        try:
+            volume = parse_volume(section.content)
+        except FormatError:
+            return section
         changed = _edited(volume, edits, budget, depth + 1)
         if changed is volume:
             return section
         return section.with_content(build_volume(changed) + section.content[volume.length :])
-    if not is_encapsulation(section):
-        return section
-    inside = opened(section)
-    if inside is None:
-        return section
-    budget.spend(len(inside))
-    sections = parse_sections(inside)
+    sections = _enclosed(section)
+    budget.spend(sum(one.size for one in sections))
     made = [_edited_section(one, edits, budget, depth + 1) for one in sections]
     return closed(section, build_sections(made)) if tuple(made) != sections else section
+
+
+def _enclosed(section: Section) -> tuple[Section, ...]:
+    """Return the sections that one encloses; none where they cannot be told apart."""
+    try:
+        inside = opened(section) if is_encapsulation(section) else None
+        return () if inside is None else parse_sections(inside)
+    except FormatError:
+        return ()
 
 
 def _walk_volume(volume: Volume, at: int, depth: int, budget: _Budget) -> Iterator[Node]:

@@ -306,6 +306,17 @@ def test_sections_that_could_not_be_written_back_are_refused() -> None:
     assert [node.problem is not None for node in walk_all(data)] == [False, True]
 
 
+@pytest.mark.parametrize("body", [
+    guided(LZMA, b"not packed at all"), section(efi_section.VOLUME_IMAGE, b"no volume"),
+    section(efi_section.DISPOSABLE, b"\xff\xff\xff"),
+], ids=["packed", "volume", "sections"])  # fmt: skip
+def test_what_is_broken_beside_an_edit_is_told_and_kept(body: bytes) -> None:
+    data = volume(file(1, body), file(2, joined(section(PE32, b"old"))))
+    assert [node.problem is None for node in walk_all(data)].count(False) == 1
+    made = edit_image(parse_image(data), {name_of(2): replace_section(PE32, b"new!")})
+    assert find_file(made, name_of(1)).body == body
+
+
 def test_cut_anywhere() -> None:
     data = nested(small_image(["One"]))
     end = parse_image(data).volumes[0][1].used
