@@ -120,7 +120,9 @@ def updated(image: bytes, manifest: Manifest, payload: bytes) -> tuple[str, byte
     if isinstance(now, Slot) and manifest.version <= now.version:
         raise VerifyError("the update is not newer than what runs", running=now.version, found=manifest.version)
     target = next(name for name in SLOTS if name != running)
-    region = find_map(image).region(target)
+    region, kept = find_map(image).region(target), find_map(image).region(running)
+    if region.offset < kept.end and kept.offset < region.end:
+        raise FormatError("the slots overlap: an update would damage what runs", slot=target, running=running)
     return target, write_region(image, region, build_slot(payload, manifest.version, board, region.size))
 
 

@@ -30,6 +30,7 @@ AREAS_MAX = 1024
 VERSION = 1
 FLAGS = {1: "static", 2: "compressed", 4: "read-only", 8: "preserve"}
 READ_ONLY = 4
+OWN_REGION = "FMAP"
 
 
 class Region(Value):
@@ -91,8 +92,11 @@ def parse_map(image: bytes, at: int) -> FlashMap:
     if header["nareas"] > AREAS_MAX:
         raise FormatError("the FMAP has too many areas", at=at, limit=AREAS_MAX, found=header["nareas"])
     rows = (AREA.parse(image, at + HEADER.size + number * AREA.size) for number in range(header["nareas"]))
-    return FlashMap(at=at, base=header["base"], size=header["size"], name=_text(header["name"]),
-                    regions=tuple(_region(row, len(image)) for row in rows))
+    regions = tuple(_region(row, len(image)) for row in rows)
+    for region in regions:
+        if region.name == OWN_REGION and region.offset != at:  # a copy, in a payload for one
+            raise FormatError("the FMAP says that it lies elsewhere", at=at, expected=region.offset, found=at)
+    return FlashMap(at=at, base=header["base"], size=header["size"], name=_text(header["name"]), regions=regions)
 
 
 def write_region(image: bytes, region: Region, data: bytes) -> bytes:

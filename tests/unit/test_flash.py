@@ -152,6 +152,20 @@ def test_another_board_and_an_older_version_are_refused(image: bytes) -> None:
             board_of(Manifest(version=1, files=tuple(row.replace(name=name) for name in names)))
 
 
+def test_slots_that_overlap_are_not_written(image: bytes) -> None:
+    from shim.cli.rom_update import updated
+
+    lie = flash_map({**REGIONS, SLOTS[1]: (SLOT_SIZE // 2, SLOT_SIZE, 0)})
+    row = ManifestFile(name=f"/{BOARD}.payload", size=1, sha256=bytes(32))
+    with pytest.raises(FormatError, match="overlap"):
+        updated(image[:MAP_AT] + lie + image[MAP_AT + len(lie) :], Manifest(version=6, files=(row,)), NEW)
+
+
+def test_a_copy_of_the_map_in_a_payload_is_passed_over(image: bytes) -> None:
+    made = image[:64] + flash_map() + image[64 + len(flash_map()) :]
+    assert find_map(made).at == MAP_AT
+
+
 def test_an_update_file_that_lies() -> None:
     update = Update(manifest=b"manifest", signature=b"signature", suffix=".sig", payload=b"payload")
     data = build_update(update)
