@@ -10,19 +10,24 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 ENGINE  ?= auto
 ENTRY   ?= bls
+BOARD   ?= ovmf-q35
+KERNEL  ?= build/bzImage
+INITRAMFS ?=
 K       ?=
 MORE    ?=
 TARGET  ?=
 CONFIG  ?= mkosi.images/bootshim/config.toml
 JOBS    ?= 2
 
-.PHONY: help apt venv demo test unit vm check bench initramfs kernel kernel-check mkosi-tool image image-inputs clean
+.PHONY: help apt venv demo test unit vm check bench initramfs kernel kernel-check rom rom-demo
+.PHONY: mkosi-tool image image-inputs clean
 
 help: ## this text
 	@echo "bootshim: a boot shim for LinuxBoot. Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 	@echo "Variables: ENGINE=auto|load|file, ENTRY=bls|uki|vmlinux (demo); K=EXPR (vm); JOBS=N (test, vm);"
-	@echo "  MORE=FRAGMENT (kernel, kernel-check); TARGET='NAME…', CONFIG=FILE (image)"
+	@echo "  MORE=FRAGMENT (kernel, kernel-check); TARGET='NAME…', CONFIG=FILE (image);"
+	@echo "  BOARD=ovmf-q35|coreboot-q35, KERNEL=build/bzImage (rom, rom-demo), INITRAMFS=FILE (rom; else the demo's)"
 	@echo "Slow builds are kept in BOOTSHIM_CACHE (now: $${BOOTSHIM_CACHE:-$$HOME/.cache/bootshim})."
 
 apt: $(VENV)/.apt-done ## install the Debian packages of initramfs/packages.list that are missing
@@ -68,6 +73,13 @@ image-inputs: $(VENV)/.native-done ## make what mkosi.conf reads from build/, fo
 
 demo: $(VENV)/.native-done ## boot a disk in QEMU through the shim to a second, verified Debian kernel
 	@$(BIN)/python -m tests.vm.demo ENGINE=$(ENGINE) ENTRY=$(ENTRY)
+
+rom: $(VENV)/.native-done $(if $(filter build/bzImage,$(KERNEL)),kernel) ## build a ROM (build/rom/BOARD.rom) with a flash kernel and an initramfs in it
+	@$(if $(INITRAMFS),$(BIN)/python -m initramfs.rom $(BOARD) --kernel '$(KERNEL)' --initramfs '$(INITRAMFS)',\
+	$(BIN)/python -m tests.vm.rom BOARD=$(BOARD) KERNEL='$(KERNEL)' BUILD=only)
+
+rom-demo: $(VENV)/.native-done $(if $(filter build/bzImage,$(KERNEL)),kernel) ## start a machine that has this ROM and a disk, and nothing else
+	@$(BIN)/python -m tests.vm.rom BOARD=$(BOARD) KERNEL='$(KERNEL)'
 
 test: unit vm ## everything that CI runs: static checks, unit tests, VM tests
 

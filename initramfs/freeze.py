@@ -9,6 +9,7 @@ hash seed: the order of a frozen set is part of the bytes.
 
 from __future__ import annotations
 
+import ast
 import marshal
 import os
 import sys
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     Source = tuple[str, str, str, bool]  # module, file, name that is shown, whether it is a package
 
-HOST_ONLY = ("shim.cli", "shim.purgatory.build", "shim.purgatory.flatten", "shim.system.edge_build",
-             "shim.system.recording", "shim.ports", "shim.testing")
+START = "shim.init"
 
 
 def main(output: str, library: str, list_file: str, project: str) -> None:
@@ -47,15 +47,43 @@ def library_sources(library: str, list_file: str) -> Iterator[Source]:
 
 
 def project_sources(project: str) -> Iterator[Source]:
-    """Yield the project's modules, those that only run on a host left out."""
-    for folder, folders, files in os.walk(os.path.join(project, "shim")):
-        folders.sort()
-        for file in sorted(files):
-            if file.endswith(".py"):
-                relative = os.path.relpath(os.path.join(folder, file), project)
-                name = relative.removesuffix(".py").replace(os.sep, ".").removesuffix(".__init__")
-                if not any(name == host or name.startswith(host + ".") for host in HOST_ONLY):
-                    yield name, os.path.join(folder, file), relative, file == "__init__.py"
+    """Yield the project's modules that PID 1 can come to: what it imports, now or later, and what that imports."""
+    waiting, known = [START], set[str]()
+    while waiting:
+        name = waiting.pop()
+        source = _project_source(project, name)
+        if name in known or source is None:
+            continue
+        known.add(name)
+        waiting += [name.rpartition(".")[0], *imported(source[1])]
+        yield source
+
+
+def imported(path: str) -> Iterator[str]:
+    """Yield the names that a file imports, wherever in it; what only a type checker imports is left out."""
+    with open(path, "rb") as stream:
+        waiting: list[ast.AST] = [ast.parse(stream.read())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def _project_source(project: str, name: str) -> Source | None:
+    """Return a module of the project, None for a name that is none."""
+    relative = name.replace(".", os.sep)
+    for candidate, is_package in ((f"{relative}.py", False), (f"{relative}{os.sep}__init__.py", True)):
+        path = os.path.join(project, candidate)
+        if name.startswith("shim") and os.path.exists(path):
+            return name, path, candidate, is_package
+    return None
 
 
 def find(library: str, name: str) -> Source:

@@ -57,7 +57,7 @@ class MachineSpec(Value):
     """A machine to start: what it boots, its disks, memory in MiB, firmware, and more arguments for QEMU.
 
     Without a kernel the firmware looks for one on the disks. `variables` is a store with keys in it: UEFI then
-    enforces secure boot.
+    enforces secure boot. `rom` is a whole firmware image of up to 16 MiB, in place of QEMU's own.
     """
 
     kernel: Path | None = None
@@ -67,6 +67,7 @@ class MachineSpec(Value):
     memory: int = 2048
     firmware: str = "bios"
     variables: Path | None = None
+    rom: Path | None = None
     extra: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -74,6 +75,8 @@ class MachineSpec(Value):
             raise ConfigError("no such firmware", found=self.firmware, known=" ".join(FIRMWARES))
         if self.variables is not None and self.firmware != "uefi":
             raise ConfigError("only UEFI has a store of variables", found=self.firmware)
+        if self.rom is not None and (self.firmware != "bios" or self.kernel is not None):
+            raise ConfigError("a ROM has firmware and kernel in it", rom=str(self.rom))
 
 
 class Qemu:
@@ -235,6 +238,8 @@ def command_line(spec: MachineSpec, folder: Path) -> list[str]:
     ]
     if spec.firmware == "uefi":
         command += _uefi(folder, spec.variables)
+    if spec.rom is not None:
+        command += ["-machine", "max-fw-size=16M", "-bios", str(spec.rom)]
     if spec.kernel is not None:
         command += ["-kernel", str(spec.kernel)]
     if spec.initramfs is not None:
