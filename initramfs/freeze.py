@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     Source = tuple[str, str, str, bool]  # module, file, name that is shown, whether it is a package
 
 HOST_ONLY = ("shim.cli", "shim.purgatory.build", "shim.purgatory.flatten", "shim.system.edge_build",
-             "shim.system.recording", "shim.ports")
+             "shim.system.recording", "shim.ports", "shim.images", "shim.formats.ext_inode",
+             "shim.formats.iso9660_directory", "shim.formats.vfat_directory")
 
 
 def main(output: str, library: str, list_file: str, project: str) -> None:
