@@ -188,7 +188,7 @@ class _Collected:
 
 def plain_name(identifier: bytes) -> str:
     """Return a name of ISO 9660 itself: lower case, without .;1 or ;1 at the end."""
-    name = identifier.decode("latin-1")
+    name = identifier.decode("utf-8", "surrogateescape")
     name = name.removesuffix(".;1" if name.endswith(".;1") else ";1")
     return ascii_lower(name).replace(";", ".").replace("/", ".")
 
