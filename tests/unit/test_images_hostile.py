@@ -29,7 +29,8 @@ MAKERS = {
     "ext4": ("mke2fs -q -t ext4 -b 1024 -N 64 -O ^has_journal,^resize_inode -d {tree} {image}", 400 << 10),
     "inline": ("mke2fs -q -t ext4 -b 1024 -N 64 -I 256 -O inline_data,^has_journal,^resize_inode -d {tree} {image}",
                400 << 10),
-    "Rock Ridge": ("genisoimage -quiet -R -o {image} {tree}", 0), "Joliet": ("genisoimage -quiet -J -o {image} {tree}", 0),
+    "Rock Ridge": ("genisoimage -quiet -R -o {image} {tree}", 0),
+    "Joliet": ("genisoimage -quiet -J -o {image} {tree}", 0),
 }
 
 
@@ -71,7 +72,7 @@ def survives_all(image: bytes, what: str, seconds: float = 1.0) -> None:
 
 def used(image: bytes) -> list[int]:
     """Return where something is: a lie about what nobody reads is none."""
-    return [at for at in range(0, len(image) - 8) if image[at] and image[at] != ord("x")]
+    return [at for at in range(len(image) - 8) if image[at] and image[at] != ord("x")]
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -204,7 +205,8 @@ def test_a_tree_that_shares_its_nodes_ends(images: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("data", [
-    b"\1\0\0\0\0\0\1\0a\0\0\0", b"\1\0\0\0\x0c\0\xff\0a\0\0\0", b"\1\0\0\0\x10\0\1\0a\0\0\0", b"\1\0\0\0\x0b\0\1\0a\0\0\0",
+    b"\1\0\0\0\0\0\1\0a\0\0\0", b"\1\0\0\0\x0c\0\xff\0a\0\0\0", b"\1\0\0\0\x10\0\1\0a\0\0\0",
+    b"\1\0\0\0\x0b\0\1\0a\0\0\0",
     b"\1\0\0\0\x0c\0\0\0a\0\0\0", b"\1\0\0\0\xff\xff\1\0a\0\0\0",
 ])
 def test_directory_entries_that_lie(data: bytes) -> None:
