@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from shim.errors import ShimError
 
-VERBS = ("inspect", "entries", "explain", "verify", "policy", "manifest", "measure", "build", "run")
+VERBS = ("inspect", "entries", "explain", "plan", "verify", "policy", "manifest", "measure", "build", "run")
 EPILOG = "Exit status: 0 done, 1 the answer is no (not trusted, nothing to boot, did not boot), 2 wrong usage or input."
 
 
