@@ -118,23 +118,31 @@ def _nodes(node: bytes, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def block_map(root: bytes, read_block: ReadBlock, block_size: int, count: int) -> Iterator[Run]:
-    """Yield the blocks of the first `count` of a file that has a block map; holes are left out. Raises FormatError."""
-    slots = block_size // 4
+    """Yield the blocks of the first `count` of a file that has a block map; holes are left out. Raises FormatError.
+
+    A block of pointers that comes twice is an error: a small image could hold a file without an end.
+    """
+    slots, seen = block_size // 4, set[int]()
+
+    def read_table(pointer: int) -> bytes:
+        if pointer in seen:
+            raise FormatError("ext block of pointers comes twice", block=pointer)
+        seen.add(pointer)
+        return read_block(pointer)
+
     for number in range(min(count, DIRECT_BLOCKS)):
         if pointer := _pointer(root, number):
             yield number, pointer, 1
     at = DIRECT_BLOCKS
     for level in (1, 2, 3):
-        if at < count:
-            yield from _indirect(_pointer(root, DIRECT_BLOCKS - 1 + level), level, at, count, read_block, slots)
+        if at < count and (pointer := _pointer(root, DIRECT_BLOCKS - 1 + level)):
+            yield from _indirect(read_table(pointer), level, at, count, read_table, slots)
         at += slots**level
 
 
-def _indirect(
-    pointer: int, level: int, start: int, count: int, read_block: ReadBlock, slots: int
-) -> Iterator[Run]:
+def _indirect(table: bytes, level: int, first: int, count: int, read_table: ReadBlock, slots: int) -> Iterator[Run]:
     """Walk one tree of pointers. The stack holds (table, level, next slot, first logical block)."""
-    stack = [(read_block(pointer), level, 0, start)] if pointer else []
+    stack = [(table, level, 0, first)]
     while stack:
         table, level, slot, first = stack.pop()
         span = slots ** (level - 1)
@@ -147,7 +155,7 @@ def _indirect(
                 yield at, found, 1
                 continue
             stack.append((table, level, slot, first))
-            stack.append((read_block(found), level - 1, 0, at))
+            stack.append((read_table(found), level - 1, 0, at))
             break
 
 

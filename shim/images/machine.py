@@ -79,7 +79,7 @@ class ImageMachine:
         contents: dict[str, bytes | ShimError] = dict(facts or {})
         devices: dict[str, str | bytes | Callable[[], Device]] = {}
         for disk in self.disks:
-            _plug(disk, contents, devices)
+            _plug(disk, contents, devices, problems)
         self.machine = RecordingMachine(contents, devices)
         found = discover_volumes(self.machine)
         self.volumes = found.volumes
@@ -130,30 +130,34 @@ def _name_disks(images: Sequence[str], problems: list[Problem]) -> tuple[Disk, .
 
 def _read_disk(name: str, image: str, device: Device, problems: list[Problem]) -> Disk:
     """Find the partition table, at whichever size of sectors it is there. A CD has none, as in a CD drive."""
-    plain = Disk(name=name, image=image, sector_size=BLOCK, size=device.size // BLOCK * BLOCK)
+    disk = Disk(name=name, image=image, sector_size=BLOCK, size=device.size // BLOCK * BLOCK)
     if name.startswith("sr"):
-        return plain
+        return disk
+    guarded = False
     for sector_size in SECTOR_SIZES:
         tried = ImageFile(image, sector_size=sector_size)
         try:
             table = parse_table(tried)
         except ShimError as problem:
             problems.append(Problem(source=name, error=str(problem)))
-            break
+            return disk
         finally:
             tried.close()
-        # On larger sectors only a GPT counts: the MBR that guards it is there in any case.
-        if table is not None and table.rows and (table.kind == "gpt" or (sector_size == BLOCK and not _guards(table))):
-            return plain.replace(sector_size=sector_size, table=table)
-    return plain
-
-
-def _guards(table: DiskTable) -> bool:
-    return all(row.parttype == "0xee" for row in table.rows)
+        if table is None or (table.kind == "dos" and sector_size != BLOCK):  # an MBR counts in 512 bytes
+            continue
+        guarded = guarded or any(row.parttype == "0xee" for row in table.rows)
+        if table.rows and not (table.kind == "dos" and guarded):
+            return disk.replace(sector_size=sector_size, table=table)
+        if table.problem:
+            problems.append(Problem(source=name, error=table.problem))
+    if guarded:
+        problems.append(Problem(source=name, error="its MBR guards a GPT, which is not there"))
+    return disk
 
 
 def _plug(
-    disk: Disk, contents: dict[str, bytes | ShimError], devices: dict[str, str | bytes | Callable[[], Device]]
+    disk: Disk, contents: dict[str, bytes | ShimError], devices: dict[str, str | bytes | Callable[[], Device]],
+    problems: list[Problem],
 ) -> None:
     """Write what the kernel would say in /sys/class/block, and lay down the devices."""
     base = f"/sys/class/block/{disk.name}"
@@ -161,6 +165,7 @@ def _plug(
     devices[disk.name] = lambda: ImageFile(disk.image, disk.sector_size, disk.name)
     for row in disk.table.rows if disk.table else ():
         if row.start + row.size > disk.size:
+            problems.append(Problem(source=f"{disk.name}{row.number}", error="the partition ends outside the disk"))
             continue
         name = f"{disk.name}{row.number}"
         for field, number in (("partition", row.number), ("start", row.start // BLOCK), ("size", row.size // BLOCK)):

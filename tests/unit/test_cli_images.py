@@ -16,7 +16,7 @@ import pytest
 from shim.cli import main
 from shim.images.machine import ImageMachine
 from tests.builders.disk import Link, Partition, make_disk, make_volume
-from tests.builders.filesystems import blkid
+from tests.builders.filesystems import blkid, run
 
 pytestmark = pytest.mark.tools
 BLS = {"/loader/loader.conf": "default b*\ntimeout 3\n", "/vmlinuz": "kernel", "/initrd": "initrd",
@@ -124,6 +124,22 @@ def test_a_table_that_is_broken_is_a_problem(disk: Path, tmp_path: Path) -> None
     machine = ImageMachine([str(tmp_path / "disk")])
     assert [volume.name for volume in machine.volumes] == ["sda"]
     assert machine.problems
+    data[512:520] = bytes(8)  # nothing says that it was a GPT, but the MBR that guards it
+    (tmp_path / "disk").write_bytes(data[: len(data) // 2])
+    assert [problem.error for problem in ImageMachine([str(tmp_path / "disk")]).problems] == [
+        "its MBR guards a GPT, which is not there"]
+    dos = make_disk(tmp_path / "dos", PARTITIONS[:2], "dos")
+    (tmp_path / "disk").write_bytes(dos.read_bytes()[: 3 << 20])
+    assert "outside the disk" in ImageMachine([str(tmp_path / "disk")]).problems[0].error
+
+
+def test_an_iso_that_is_a_disk_too_is_read_as_a_cd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As distributions make them: a partition table in the 32 KiB that ISO 9660 leaves free."""
+    image = make_volume(tmp_path / "image", Partition("esp", "iso9660", BLS, "CD"))
+    run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", str(image), input="label: dos\nstart=64, type=17\n")
+    said = said_by(capsys, "entries", str(image))
+    assert [row["name"] for row in said["volumes"]] == ["sr0"]
+    assert said["entries"][0]["id"] == "b.conf"
 
 
 def test_explain_says_why(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
