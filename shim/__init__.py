@@ -14,6 +14,7 @@ The layers, low to high. A module imports its own package or a lower layer, neve
     discover entries fetch verify measure memory load ui purgatory    the stages
     system                   the edge: the only package that makes system calls
     config report            what was asked for, and what happened
+    images                   disk images and ISO files, read on the host
     boot                     the flow
     cli init                 the host command; PID 1
     testing                  the host command for pytest

@@ -14,8 +14,8 @@ from importlib.metadata import version
 
 from shim.errors import ShimError
 
-VERBS = ("inspect", "entries", "verify", "policy", "manifest", "measure", "build", "run", "install", "uninstall",
-         "rom")
+VERBS = ("inspect", "entries", "explain", "plan", "verify", "policy", "manifest", "measure", "build", "run", "install",
+         "uninstall", "rom")
 EPILOG = "Exit status: 0 done, 1 the answer is no (not trusted, nothing to boot, did not boot), 2 wrong usage or input."
 
 

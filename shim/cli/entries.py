@@ -1,82 +1,68 @@
-"""`bootshim entries`: the boot entries of directory trees, in the order in which they would be tried."""
+"""List the boot entries of disk images, ISO files and directory trees, in the order in which they would be tried.
+
+  bootshim entries disk.img
+  bootshim entries debian-live.iso --json
+  bootshim entries /efi /boot
+  bootshim entries --volume esp=/efi,type=esp,label=ESP --volume boot=/boot,type=xbootldr
+
+Images are read without root and without mounting: GPT and MBR, FAT, ext2 to ext4, ISO 9660. A whole disk gives all its
+volumes. docs/entries.md says more.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shim.entries import DIALECTS, read_entries
-from shim.errors import ConfigError, printable
-from shim.model import PartitionKind, Volume
+from shim.cli.volumes import add_volume_arguments, open_volumes
+from shim.entries import read_entries
+from shim.errors import printable
 from shim.report import entry_json
-from shim.system.files import TreeFiles
 from shim.ui.columns import pad
 
 if TYPE_CHECKING:
     import argparse
 
+    from shim.cli.volumes import Opened
     from shim.entries import EntryList
     from shim.model import Entry
 
-HELP = "list the boot entries of directory trees, each standing for a mounted volume, in boot order"
+HELP = "list the boot entries of disk images, ISO files and directory trees, in boot order"
 SCHEMA = "bootshim.entries/1"
-# What may be said of a volume that is only a directory here.
-KEYS: dict[str, Callable[[str], Any]] = {
-    "uuid": str, "label": str, "fstype": str, "disk": str, "number": int, "table": str, "partuuid": str,
-    "partlabel": str, "kind": PartitionKind,
-}
 COLUMNS = (("", 2), ("id", 28), ("title", 24), ("version", 18), ("tries", 5))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
-    parser.add_argument("tree", nargs="*", help="a directory that stands for a mounted volume (the ESP, /boot, …)")
-    parser.add_argument("--volume", action="append", default=[], metavar="NAME=DIRECTORY[,KEY=VALUE]…",
-                        help=f"likewise, with a name and what else is known of the volume: {', '.join(KEYS)}")
-    parser.add_argument("--default", metavar="GLOB", help="try the first entry whose id matches before all others")
-    parser.add_argument("--dialect", action="append", default=[], choices=[dialect.name for dialect in DIALECTS],
-                        help="read only this kind of configuration; may be given again")
-    parser.add_argument("--architecture", default="x64", help="entries for another one are hidden (default: x64)")
+    add_volume_arguments(parser)
     parser.add_argument("--json", action="store_true", help=f"print JSON, schema {SCHEMA}")
 
 
 def run(args: argparse.Namespace) -> int:
     """List the entries; exit 0 when at least one can be tried."""
-    volumes = [(Volume(name=tree), TreeFiles(tree)) for tree in args.tree] + [
-        (volume, TreeFiles(tree)) for volume, tree in map(parse_volume, args.volume)]
-    if not volumes:
-        raise ConfigError("no volume: give a directory, or --volume")
-    found = read_entries(volumes, dialects=args.dialect, default=args.default, architecture=args.architecture)
+    opened, found = read_volumes(args)
     if args.json:
-        print(json.dumps(as_json(found), indent=2))
+        print(json.dumps(as_json(found, opened), indent=2))
     else:
         show(found)
     return 0 if any(entry.hidden is None for entry in found.entries) else 1
 
 
-def parse_volume(text: str) -> tuple[Volume, str]:
-    """Return the volume and the directory of NAME=DIRECTORY,uuid=…,label=…. Raises ConfigError for what is none.
-
-    With `disk` and `number` it is a partition, as a script's (hd0,gpt2) names one; the first volume's disk is hd0.
-    """
-    place, *facts = text.split(",")
-    name, equals, directory = place.partition("=")
-    known = dict(fact.partition("=")[::2] for fact in facts)
-    if not equals or not name or not directory or not KEYS.keys() >= known.keys() or len(known) != len(facts):
-        raise ConfigError("a volume is NAME=DIRECTORY[,KEY=VALUE]…", found=text, keys=" ".join(KEYS))
-    try:
-        return Volume(name=name, **{key: KEYS[key](value) for key, value in known.items()}), directory
-    except ValueError as problem:
-        raise ConfigError("a volume's facts do not make sense", found=text, problem=str(problem)) from problem
+def read_volumes(args: argparse.Namespace) -> tuple[Opened, EntryList]:
+    """Return the volumes that were named, and their entries with all problems."""
+    opened = open_volumes(args.source, args.volume)
+    found = read_entries(
+        opened.volumes, dialects=args.dialect, default=args.default, architecture=args.architecture)
+    return opened, found.replace(problems=(*opened.problems, *found.problems))
 
 
-def as_json(found: EntryList) -> dict[str, Any]:
+def as_json(found: EntryList, opened: Opened) -> dict[str, Any]:
     """Return the list in the schema bootshim.entries/1."""
     return {
         "schema": SCHEMA,
-        "entries": [entry_json(entry) for entry in found.entries],
+        "entries": [{**entry_json(entry), "volume": entry.volume} for entry in found.entries],
         "problems": [problem.as_dict() for problem in found.problems],
+        "volumes": opened.as_json(),
     }
 
 

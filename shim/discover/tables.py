@@ -16,9 +16,11 @@ MBR_KINDS = {ESP: "esp", XBOOTLDR: "xbootldr"}
 
 
 class Row(Value):
-    """A partition as its table has it. `start` in bytes; `kind` is a value of `PartitionKind`."""
+    """A partition as its table has it. Bytes; `number` as Linux counts it; `kind` is a value of `PartitionKind`."""
 
+    number: int
     start: int
+    size: int
     parttype: str
     partuuid: str
     name: str | None
@@ -51,8 +53,8 @@ def parse_table(device: Device) -> DiskTable | None:
     gpt = parse_gpt(device.read_at, device.size, device.sector_size)
     if gpt is not None:
         rows = tuple(
-            Row(start=part.start, parttype=part.parttype, partuuid=part.partuuid, name=part.name or None,
-                kind=dps.kind_of(part.parttype))
+            Row(number=part.number, start=part.start, size=part.size, parttype=part.parttype, partuuid=part.partuuid,
+                name=part.name or None, kind=dps.kind_of(part.parttype))
             for part in gpt.partitions
         )
         return DiskTable(kind="gpt", rows=rows, problem=gpt.problem)
@@ -60,8 +62,8 @@ def parse_table(device: Device) -> DiskTable | None:
     if mbr is None:
         return None
     rows = tuple(
-        Row(start=part.start, parttype=f"0x{part.os_type:x}", partuuid=part.partuuid, name=None,
-            kind=MBR_KINDS.get(part.os_type, "other"))
+        Row(number=part.number, start=part.start, size=part.size, parttype=f"0x{part.os_type:x}",
+            partuuid=part.partuuid, name=None, kind=MBR_KINDS.get(part.os_type, "other"))
         for part in mbr.partitions
     )
     return DiskTable(kind="dos", rows=rows, problem=mbr.problem)

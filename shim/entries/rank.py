@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from shim.formats.vercmp import compare_versions
 
@@ -126,29 +127,44 @@ def _compare(left: Entry, right: Entry) -> int:
     """Compare as systemd-boot does: hidden last, no tries left last, then sort-key, machine-id, version,
     file name, and the profiles of one file in their order. What a script put into a menu comes behind all that, in
     the order of that menu."""
-    return (
-        _less(left.hidden is not None, right.hidden is not None)
-        or _less(left.tries_left == 0, right.tries_left == 0)
-        or _less(left.menu_position is not None, right.menu_position is not None)
-        or _less(left.menu_position or 0, right.menu_position or 0)
-        or _less(left.sort_key is None, right.sort_key is None)
-        or _compare_keys(left, right)
-        or -compare_versions(_file_stem(left), _file_stem(right))
-        or _less(left.profile or 0, right.profile or 0)
-        or -_less(left.tries_left or 0, right.tries_left or 0)
-        or _less(left.tries_done or 0, right.tries_done or 0)
-        or _less(left.volume, right.volume)
-    )
+    for _name, compare in CRITERIA:
+        if result := compare(left, right):
+            return result
+    return 0
 
 
-def _compare_keys(left: Entry, right: Entry) -> int:
-    if left.sort_key is None or right.sort_key is None:
-        return 0
-    return (
-        _less(left.sort_key, right.sort_key)
-        or _less(left.machine_id or "", right.machine_id or "")
-        or -compare_versions(left.version or "", right.version or "")
-    )
+def why_before(left: Entry, right: Entry) -> str:
+    """Say what puts one entry before another that it stands before."""
+    if left.default:
+        return "it is the default"
+    return next((name for name, compare in CRITERIA if compare(left, right)), "nothing tells them apart")
+
+
+def _both_keyed(left: Entry, right: Entry) -> bool:
+    return left.sort_key is not None and right.sort_key is not None
+
+
+CRITERIA: tuple[tuple[str, Callable[[Entry, Entry], int]], ...] = (
+    ("it is offered, the other is hidden",
+     lambda left, right: _less(left.hidden is not None, right.hidden is not None)),
+    ("it has tries left", lambda left, right: _less(left.tries_left == 0, right.tries_left == 0)),
+    ("it comes from a file of its own, the other from a menu",
+     lambda left, right: _less(left.menu_position is not None, right.menu_position is not None)),
+    ("it stands before it in the menu",
+     lambda left, right: _less(left.menu_position or 0, right.menu_position or 0)),
+    ("it has a sort-key", lambda left, right: _less(left.sort_key is None, right.sort_key is None)),
+    ("its sort-key comes first", lambda left, right: _less(left.sort_key or "", right.sort_key or "")),
+    ("its machine-id comes first",
+     lambda left, right: _less(left.machine_id or "", right.machine_id or "") if _both_keyed(left, right) else 0),
+    ("its version is newer", lambda left, right: -compare_versions(left.version or "", right.version or "")
+     if _both_keyed(left, right) else 0),
+    ("its file name is that of a newer version",
+     lambda left, right: -compare_versions(_file_stem(left), _file_stem(right))),
+    ("its profile comes first", lambda left, right: _less(left.profile or 0, right.profile or 0)),
+    ("it has more tries left", lambda left, right: -_less(left.tries_left or 0, right.tries_left or 0)),
+    ("it was tried less often", lambda left, right: _less(left.tries_done or 0, right.tries_done or 0)),
+    ("its volume's name comes first", lambda left, right: _less(left.volume, right.volume)),
+)
 
 
 def _less(left: bool | int | str, right: bool | int | str) -> int:

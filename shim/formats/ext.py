@@ -15,19 +15,25 @@ if TYPE_CHECKING:
 OFFSET = 1024
 MAGIC = 0xEF53
 SUPERBLOCK = Record("ext superblock", 1024, """
+    0x000  I    inodes_count
     0x004  I    blocks_count_lo
     0x014  I    first_data_block
     0x018  I    log_block_size       # block size is 1024 << this
     0x020  I    blocks_per_group
+    0x028  I    inodes_per_group
     0x038  H    magic
     0x03a  H    state
     0x04c  I    rev_level
+    0x058  H    inode_size           # bytes; 128 where rev_level is 0
     0x05c  I    feature_compat
     0x060  I    feature_incompat
     0x064  I    feature_ro_compat
     0x068  16s  uuid
     0x078  16s  volume_name
+    0x0fe  H    desc_size            # bytes of a group descriptor, with INCOMPAT_64BIT
+    0x104  I    first_meta_bg
     0x150  I    blocks_count_hi
+    0x24c  8s   backup_bgs           # two groups, with COMPAT_SPARSE_SUPER2
 """)
 STATE_CLEAN = 0x1
 COMPAT_HAS_JOURNAL = 0x4

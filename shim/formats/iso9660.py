@@ -20,11 +20,13 @@ DESCRIPTOR = Record("ISO 9660 primary volume descriptor", 2048, """
     0x006  B    version
     0x028  32s  volume_identifier
     0x050  I    volume_space_size        # logical blocks; the little-endian half of a both-endian number
+    0x058  32s  escape_sequences         # of a supplementary descriptor: which characters its names have
     0x080  H    logical_block_size
+    0x09c  34s  root_directory_record
     0x32d  16s  creation_date            # YYYYMMDDhhmmsscc in digits, without its zone byte
     0x33e  16s  modification_date
 """)
-PRIMARY, TERMINATOR = 1, 255
+PRIMARY, SUPPLEMENTARY, TERMINATOR = 1, 2, 255
 DESCRIPTORS_MAX = 16
 
 

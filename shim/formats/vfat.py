@@ -53,11 +53,13 @@ CHUNK_SIZE = 4096
 
 
 class Geometry(Value):
-    """Where things are in a FAT volume, in bytes from its start. `root_cluster` is 0 on FAT12 and FAT16."""
+    """Where things are in a FAT volume, in bytes from its start. `root_cluster` is 0 on FAT12 and FAT16, and
+    `fat_size` is the size of one FAT."""
 
     sector_size: int
     cluster_size: int
     fat_start: int
+    fat_size: int
     root_start: int
     root_size: int
     data_start: int
@@ -65,11 +67,14 @@ class Geometry(Value):
     size: int
 
     @property
+    def cluster_count(self) -> int:
+        return (self.size - self.data_start) // self.cluster_size
+
+    @property
     def version(self) -> str:
         if self.root_cluster:
             return "FAT32"
-        clusters = (self.size - self.data_start) // self.cluster_size
-        return "FAT12" if clusters <= FAT12_CLUSTERS_MAX else "FAT16"
+        return "FAT12" if self.cluster_count <= FAT12_CLUSTERS_MAX else "FAT16"
 
 
 def probe(read: Read) -> Superblock | None:
@@ -128,6 +133,7 @@ def _geometry(boot: dict[str, int], sector_size: int, per_cluster: int) -> Geome
         sector_size=sector_size,
         cluster_size=sector_size * per_cluster,
         fat_start=fat_start,
+        fat_size=fat_size,
         root_start=root_start,
         root_size=boot["root_ent_cnt"] * ENTRY_SIZE,
         data_start=data_start,

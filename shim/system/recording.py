@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shim.ports import Device, Files, Machine
 
     Content = bytes | ShimError
+    Image = str | bytes | Callable[[], Device]
 
     def twin(machine: RecordingMachine) -> Machine:
         """Hold, when types are checked, that the twin has every port of a machine."""
@@ -35,16 +36,16 @@ ENODEV, EINVAL = 19, 22
 class RecordingMachine:
     """All ports of `shim.ports.Machine`.
 
-    `facts` is a directory that stands for the machine's root, or path -> content. `images` are disk images (a path,
-    or the bytes) by device name; `volumes` are the trees that mounting a volume of that name gives. `keys` are typed
-    in their order; a number among them is a silence of so many seconds. An error in place of content or of a tree is
-    what using it raises. `tpm` is one made of software; without it the machine has none.
+    `facts` is a directory that stands for the machine's root, or path -> content. `images` are disk images by device
+    name: a path, the bytes, or what opens the device; `volumes` are the trees that mounting a volume of that name
+    gives. `keys` are typed in their order; a number among them is a silence of so many seconds. An error in place of
+    content or of a tree is what using it raises. `tpm` is one made of software; without it the machine has none.
     """
 
     def __init__(
         self,
         facts: str | Mapping[str, Content] | None = None,
-        images: Mapping[str, str | bytes] | None = None,
+        images: Mapping[str, Image] | None = None,
         volumes: Mapping[str, Files | ShimError] | None = None,
         keys: Iterable[str | float] = (),
         now: float = 0.0,
@@ -124,7 +125,7 @@ class RecordingConsole:
 class RecordingDevices:
     """Disk images, some of which come later."""
 
-    def __init__(self, clock: RecordingClock, images: dict[str, str | bytes]) -> None:
+    def __init__(self, clock: RecordingClock, images: dict[str, Image]) -> None:
         self.images = images
         self._clock = clock
         self._news: list[tuple[float, Callable[[], None]]] = []
@@ -138,7 +139,9 @@ class RecordingDevices:
         if name not in self.images:
             raise SystemError_("cannot open the device", ENODEV, name=name)
         image = self.images[name]
-        return MemoryDevice(name, image) if isinstance(image, bytes) else ImageFile(image, name=name)
+        if isinstance(image, bytes):
+            return MemoryDevice(name, image)
+        return ImageFile(image, name=name) if isinstance(image, str) else image()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the next change that was laid down."""

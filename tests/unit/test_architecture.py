@@ -18,6 +18,7 @@ LAYERS = (
     ("tpm",),
     ("discover", "entries", "fetch", "verify", "measure", "memory", "load", "ui", "purgatory", "system"),
     ("config", "report"),
+    ("images",),
     ("boot",),
     ("cli", "init"),
     ("testing",),
@@ -28,7 +29,7 @@ HEAVY = {
     "dataclasses", "typing", "re", "pathlib", "json", "subprocess", "tempfile", "hashlib", "logging", "inspect",
     "socket", "asyncio", "argparse", "shutil", "urllib",
 }  # fmt: skip
-HOST_ONLY = ("cli/", "purgatory/build.py", "purgatory/flatten.py", "system/edge_build.py", "testing.py")
+HOST_ONLY = ("cli/", "images/", "purgatory/build.py", "purgatory/flatten.py", "system/edge_build.py", "testing.py")
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 

@@ -323,10 +323,10 @@ def test_the_json_is_the_schema(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["entries", "--json", str(tmp_path)]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["schema"] == "bootshim.entries/1"
-    assert list(said) == ["schema", "entries", "problems"]
+    assert list(said) == ["schema", "entries", "problems", "volumes"]
     assert list(said["entries"][0]) == [
         "id", "title", "version", "dialect", "source", "linux", "initrd", "cmdline", "devicetree", "efi", "ospkg",
-        "multiboot", "modules", "default", "rank", "tries_left", "tries_done", "hidden", "trace"]
+        "multiboot", "modules", "default", "rank", "tries_left", "tries_done", "hidden", "trace", "volume"]
     assert said["entries"][0]["source"] == "/loader/entries/debian-6.1.conf:1"
     assert list(said["problems"][0]) == ["source", "error"]
 
