@@ -147,6 +147,22 @@ def test_the_other_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "\x1b" not in text
 
 
+def test_a_uki_with_what_lies_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.builders import debian
+    from tests.builders.uki import make_uki
+
+    (tmp_path / "initrd").write_bytes(INITRD)
+    uki = make_uki(tmp_path / "x.efi", debian.kernel().image, [tmp_path / "initrd"], "its own line")
+    image = make_disk(tmp_path / "image", [Partition("esp", "vfat", {
+        "/EFI/Linux/x.efi": uki, "/EFI/Linux/x.efi.extra.d/secret.cred": b"credential"})])
+    said = plan(capsys, str(image), "--emit", str(tmp_path / "out"))
+    assert said["loaded"]["cmdline"] == "its own line"
+    assert [item["role"] for item in said["attempts"][0]["artifacts"]] == ["uki", "credential"]
+    initrds = b"".join(path.read_bytes() for path in sorted((tmp_path / "out").glob("initrd.*.bin")))
+    assert INITRD in initrds
+    assert b"secret.cred" in initrds
+
+
 def test_memory_that_does_not_suffice(disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "map").write_text('[[0, 654336, "System RAM"], [1048576, 1056768, "System RAM"]]')
     said = plan(capsys, str(disk), "--entry", "one*", "--memmap", str(tmp_path / "map"), status=1)
