@@ -135,6 +135,16 @@ def test_a_table_that_is_broken_is_a_problem(disk: Path, tmp_path: Path) -> None
     assert "outside the disk" in ImageMachine([str(tmp_path / "disk")]).problems[0].error
 
 
+@pytest.mark.parametrize(("at", "magic", "said"), [
+    (512, b"LABELONE", "LVM"), (4096, b"\xfc\x4e\x2b\xa9", "RAID"), (3, b"NTFS    ", "NTFS"), (3, b"EXFAT   ", "exFAT"),
+    (3, b"-FVE-FS-", "BitLocker")])
+def test_what_is_not_read_is_named(tmp_path: Path, at: int, magic: bytes, said: str) -> None:
+    (tmp_path / "image").write_bytes(bytes(at) + magic + bytes(1 << 20))
+    problem, = ImageMachine([str(tmp_path / "image")]).problems
+    assert problem.source == "sda"
+    assert said in problem.error
+
+
 def test_an_iso_that_is_a_disk_too_is_read_as_a_cd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As distributions make them: a partition table in the 32 KiB that ISO 9660 leaves free."""
     image = make_volume(tmp_path / "image", Partition("esp", "iso9660", BLS, "CD"))

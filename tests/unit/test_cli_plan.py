@@ -127,6 +127,16 @@ def test_entries_are_tried_in_their_order(disk: Path, capsys: pytest.CaptureFixt
     assert plan(capsys, str(disk), "--entry", "two*", status=1)["attempts"][0]["error"] is not None
     assert main(["plan", str(disk), "--entry", "none"]) == 2
     assert "one.conf" in capsys.readouterr().err
+    assert main(["plan", str(disk.parent)]) == 2
+    assert "a directory" in capsys.readouterr().err
+
+
+def test_an_entry_that_is_hidden_is_not_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = make_volume(tmp_path / "image", Partition("esp", "ext4", {
+        "/loader/entries/x.conf": "linux /k\narchitecture aa64\n", "/k": b"k"}))
+    said = plan(capsys, str(image), "--entry", "x*", status=1)
+    assert (said["attempts"], said["loaded"]) == ([], None)
+    assert "x.conf is not offered: it is for aa64" in said["notes"]
 
 
 def test_the_other_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

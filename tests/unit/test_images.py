@@ -197,6 +197,9 @@ def test_a_journal_that_was_not_replayed_is_told(tmp_path: Path) -> None:
     files = open_image(image)
     assert "journal is not replayed" in files.notes[0]
     assert files.read("/file", 99) == b"content"
+    image = make_volume(tmp_path / "image", Partition("root", "ext2", {"/file": "content"}))
+    run("debugfs", "-w", "-R", "set_super_value state 0", str(image))
+    assert open_image(image).notes == ("it was not unmounted: what was written last may be missing or damaged",)
 
 
 @pytest.mark.parametrize(("name", "inside"), [("ipxe", "/efi.img"), ("memtest86+", None)])
