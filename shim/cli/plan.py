@@ -82,6 +82,8 @@ def plan_boot(args: argparse.Namespace) -> tuple[Boot, list[str]]:
         data = read_file(args.memmap, MEMMAP_SIZE_MAX)
         rows = parse_memmap(data.decode("utf-8", "replace"), args.memmap)
     running = read_file(args.boot_params, SIZE) if args.boot_params else None
+    if folder := next((name for name in args.image if Path(name).is_dir()), None):
+        raise ConfigError("a directory has no disk to boot from: name a disk image", path=folder)
     images = ImageMachine(args.image, facts_of(rows, running))
     config = read_config(args)
     report = Report(images.machine.clock)
@@ -100,6 +102,8 @@ def try_entries(boot: Boot, found: EntryList, wanted: str | None) -> None:
         raise ConfigError("no entry goes by this id", entry=wanted,
                           known=", ".join(entry.id for entry in found.entries) or "none")
     for entry in fitting:
+        if entry.hidden is not None and not boot.left:
+            boot.report.notes.append(f"{entry.id} is not offered: {entry.hidden}")
         if boot.is_tried(entry) and not boot.left:
             boot.try_entry(entry)
 

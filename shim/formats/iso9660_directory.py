@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from shim.errors import FormatError
 from shim.formats.record import Record
-from shim.formats.vfat_directory import ascii_lower
+from shim.formats.text import ascii_lower
 from shim.values import Value
 
 TYPE_CHECKING = False

@@ -22,3 +22,8 @@ def utf16_text(field: Buffer) -> str | None:
     # The byte order mark lets CPython's built-in decoder take it: no codec module to import.
     text = (b"\xff\xfe" + raw).decode("utf-16", "replace").split("\0", 1)[0].strip()
     return text or None
+
+
+def ascii_lower(text: str) -> str:
+    """Return text with A to Z in lower case and nothing else changed."""
+    return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)

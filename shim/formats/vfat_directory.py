@@ -7,6 +7,7 @@ checksum fits, else the short name, in lower case where Windows NT's two bits sa
 from __future__ import annotations
 
 from shim.formats.record import Record
+from shim.formats.text import ascii_lower
 from shim.formats.vfat import ATTR_DIRECTORY, ATTR_LONG_NAME, ATTR_VOLUME_ID, ENTRY_FREE, ENTRY_SIZE
 from shim.values import Value
 
@@ -107,9 +108,3 @@ def short_name(raw: bytes, lower: int) -> str:
     if lower & LOWER_EXTENSION:
         extension = ascii_lower(extension)
     return f"{name}.{extension}" if extension else name
-
-
-def ascii_lower(text: str) -> str:
-    """Return text with A to Z in lower case and nothing else changed."""
-    return text.lower() if text.isascii() else "".join(c.lower() if c.isascii() else c for c in text)
-

@@ -42,6 +42,7 @@ KNOWN = {
 }  # fmt: skip
 SPARSE_SUPER2 = 0x200
 NOT_REPLAYED = "it was not unmounted, and its journal is not replayed: what was written last may be missing"
+NOT_UNMOUNTED = "it was not unmounted: what was written last may be missing or damaged"
 
 
 class Inode(Value):
@@ -65,7 +66,9 @@ class ExtReader:
             raise FormatError("ext file system has features that are not known", incompat=f"{unknown:#x}")
         if not block["inodes_per_group"] or not block["inodes_count"]:
             raise FormatError("ext superblock has no inodes")
-        self.notes: tuple[str, ...] = (NOT_REPLAYED,) if superblock.dirty else ()
+        journal = block["feature_incompat"] & KNOWN["recover"]
+        said = NOT_REPLAYED if journal else NOT_UNMOUNTED
+        self.notes: tuple[str, ...] = (said,) if superblock.dirty else ()
         self._block_size: int = 1024 << block["log_block_size"]
         self._blocks = self._size // self._block_size
         self._inode_size = 128 if not block["rev_level"] else power_of_two(

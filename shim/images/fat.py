@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shim.errors import FormatError
+from shim.formats.text import ascii_lower
 from shim.formats.vfat import BOOT_SECTOR, CLUSTER_FIRST, parse_boot_sector, probe
-from shim.formats.vfat_directory import DIRECTORY_SIZE_MAX, DirectoryEntry, ascii_lower, parse_directory
+from shim.formats.vfat_directory import DIRECTORY_SIZE_MAX, DirectoryEntry, parse_directory
 from shim.images.tree import Directory, Kind, Node, ReadAt, Run, gather, make_directory
 
 BITS = {"FAT12": 12, "FAT16": 16, "FAT32": 32}

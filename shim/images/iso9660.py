@@ -22,7 +22,7 @@ from shim.formats.iso9660_directory import (
     plain_name,
     skipped_by,
 )
-from shim.formats.vfat_directory import ascii_lower
+from shim.formats.text import ascii_lower
 from shim.images.tree import Directory, Kind, Node, ReadAt, Run, make_directory
 
 DIRECTORY_SIZE_MAX = 16 << 20

@@ -35,7 +35,9 @@ CONTAINERS = (
     (BLOCK, b"LABELONE", "a physical volume of LVM, which is not put together"),
     (0, b"LABELONE", "a physical volume of LVM, which is not put together"),
     (4096, b"\xfc\x4e\x2b\xa9", "a member of a RAID (md), which is not put together"),
-    (0, b"-FVE-FS-", "an encrypted volume (BitLocker), which is not opened"),
+    (3, b"-FVE-FS-", "an encrypted volume (BitLocker), which is not opened"),
+    (3, b"NTFS    ", "an NTFS file system, which is not read"),
+    (3, b"EXFAT   ", "an exFAT file system, which is not read"),
 )
 
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import pty
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from shim.cli import main
 from shim.images.machine import ImageMachine
 from tests.builders.disk import Link, Partition, make_disk, make_volume
 from tests.builders.filesystems import blkid, run
+from tests.unit.hostile import bounded
 
 pytestmark = pytest.mark.tools
 BLS = {"/loader/loader.conf": "default b*\ntimeout 3\n", "/vmlinuz": "kernel", "/initrd": "initrd",
@@ -133,6 +135,16 @@ def test_a_table_that_is_broken_is_a_problem(disk: Path, tmp_path: Path) -> None
     assert "outside the disk" in ImageMachine([str(tmp_path / "disk")]).problems[0].error
 
 
+@pytest.mark.parametrize(("at", "magic", "said"), [
+    (512, b"LABELONE", "LVM"), (4096, b"\xfc\x4e\x2b\xa9", "RAID"), (3, b"NTFS    ", "NTFS"), (3, b"EXFAT   ", "exFAT"),
+    (3, b"-FVE-FS-", "BitLocker")])
+def test_what_is_not_read_is_named(tmp_path: Path, at: int, magic: bytes, said: str) -> None:
+    (tmp_path / "image").write_bytes(bytes(at) + magic + bytes(1 << 20))
+    problem, = ImageMachine([str(tmp_path / "image")]).problems
+    assert problem.source == "sda"
+    assert said in problem.error
+
+
 def test_an_iso_that_is_a_disk_too_is_read_as_a_cd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As distributions make them: a partition table in the 32 KiB that ISO 9660 leaves free."""
     image = make_volume(tmp_path / "image", Partition("esp", "iso9660", BLS, "CD"))
@@ -199,6 +211,26 @@ def test_colour_only_on_a_terminal(disk: Path, environment: dict[str, str], colo
     os.close(ours)
     assert done.returncode == 0
     assert (b"\x1b[" in said) is coloured
+
+
+@pytest.mark.parametrize("filesystem", ["vfat", "ext2", "ext4", "iso9660", "disk"])
+def test_damaged_images_end_in_an_answer(tmp_path: Path, filesystem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    image, noise = tmp_path / "image", random.Random(filesystem)
+    if filesystem == "disk":
+        make_disk(image, PARTITIONS[:2])
+    else:
+        make_volume(image, Partition("esp", filesystem, BLS))
+    good = image.read_bytes()
+    places = [at for at in range(len(good) - 4) if good[at]]
+    for number in range(25):
+        data = bytearray(good)
+        for _ in range(1 + number % 8):
+            data[noise.choice(places) + noise.randrange(3)] = noise.choice((0, 1, 0xFF, noise.randrange(256)))
+        image.write_bytes(data)
+        for verb in ("entries", "explain", "plan"):
+            with bounded(2.0):
+                assert main([verb, str(image)]) in (0, 1, 2)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_terminal_gets_no_escapes_from_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

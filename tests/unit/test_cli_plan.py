@@ -127,6 +127,16 @@ def test_entries_are_tried_in_their_order(disk: Path, capsys: pytest.CaptureFixt
     assert plan(capsys, str(disk), "--entry", "two*", status=1)["attempts"][0]["error"] is not None
     assert main(["plan", str(disk), "--entry", "none"]) == 2
     assert "one.conf" in capsys.readouterr().err
+    assert main(["plan", str(disk.parent)]) == 2
+    assert "a directory" in capsys.readouterr().err
+
+
+def test_an_entry_that_is_hidden_is_not_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = make_volume(tmp_path / "image", Partition("esp", "ext4", {
+        "/loader/entries/x.conf": "linux /k\narchitecture aa64\n", "/k": b"k"}))
+    said = plan(capsys, str(image), "--entry", "x*", status=1)
+    assert (said["attempts"], said["loaded"]) == ([], None)
+    assert "x.conf is not offered: it is for aa64" in said["notes"]
 
 
 def test_the_other_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,6 +155,22 @@ def test_the_other_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "kexec_load, 5 segments" in text
     assert "  kernel       0x0001000000-" in text
     assert "\x1b" not in text
+
+
+def test_a_uki_with_what_lies_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.builders import debian
+    from tests.builders.uki import make_uki
+
+    (tmp_path / "initrd").write_bytes(INITRD)
+    uki = make_uki(tmp_path / "x.efi", debian.kernel().image, [tmp_path / "initrd"], "its own line")
+    image = make_disk(tmp_path / "image", [Partition("esp", "vfat", {
+        "/EFI/Linux/x.efi": uki, "/EFI/Linux/x.efi.extra.d/secret.cred": b"credential"})])
+    said = plan(capsys, str(image), "--emit", str(tmp_path / "out"))
+    assert said["loaded"]["cmdline"] == "its own line"
+    assert [item["role"] for item in said["attempts"][0]["artifacts"]] == ["uki", "credential"]
+    initrds = b"".join(path.read_bytes() for path in sorted((tmp_path / "out").glob("initrd.*.bin")))
+    assert INITRD in initrds
+    assert b"secret.cred" in initrds
 
 
 def test_memory_that_does_not_suffice(disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from shim.errors import FetchError, FormatError
 from shim.images import open_files
 from shim.system.devices import ImageFile
+from tests.builders import debian
 from tests.builders.disk import Hole, Link, Partition, make_volume
 from tests.builders.filesystems import KINDS, MIB, make_filesystem, run
 from tests.unit.image_trees import host_tree, open_image, read_tree
@@ -195,6 +197,29 @@ def test_a_journal_that_was_not_replayed_is_told(tmp_path: Path) -> None:
     files = open_image(image)
     assert "journal is not replayed" in files.notes[0]
     assert files.read("/file", 99) == b"content"
+    image = make_volume(tmp_path / "image", Partition("root", "ext2", {"/file": "content"}))
+    run("debugfs", "-w", "-R", "set_super_value state 0", str(image))
+    assert open_image(image).notes == ("it was not unmounted: what was written last may be missing or damaged",)
+
+
+@pytest.mark.parametrize(("name", "inside"), [("ipxe", "/efi.img"), ("memtest86+", None)])
+def test_isos_of_debian(name: str, inside: str | None, tmp_path: Path) -> None:
+    """Made by others, one with a FAT image inside. WITNESS: isoinfo for the ISO, mcopy for the FAT."""
+    images = sorted(debian.package(name).rglob("*.iso"))
+    assert images
+    for image in images:
+        files = open_image(image)
+        found = read_tree(files)
+        assert sorted(found) == sorted(run("isoinfo", "-R", "-f", "-i", str(image)).splitlines())
+        for path, digest in found.items():
+            if digest != "directory":
+                done = subprocess.run(["isoinfo", "-R", "-i", image, "-x", path], capture_output=True, check=True)
+                assert hashlib.sha256(done.stdout).hexdigest() == digest, path
+        if inside is not None:
+            (tmp_path / "fat").write_bytes(files.read(inside, 64 * MIB))
+            (tmp_path / "out").mkdir()
+            run("mcopy", "-s", "-Q", "-n", "-i", str(tmp_path / "fat"), "::*", str(tmp_path / "out"))
+            assert read_tree(open_image(tmp_path / "fat")) == host_tree(tmp_path / "out") != {}
 
 
 @pytest.mark.parametrize("kind", KINDS)
