@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shim.entries import DIALECTS, read_entries
-from shim.errors import printable
-from shim.model import Volume
+from shim.errors import ConfigError, printable
+from shim.model import PartitionKind, Volume
 from shim.report import entry_json
 from shim.system.files import TreeFiles
 from shim.ui.columns import pad
@@ -20,12 +21,19 @@ if TYPE_CHECKING:
 
 HELP = "list the boot entries of directory trees, each standing for a mounted volume, in boot order"
 SCHEMA = "bootshim.entries/1"
+# What may be said of a volume that is only a directory here.
+KEYS: dict[str, Callable[[str], Any]] = {
+    "uuid": str, "label": str, "fstype": str, "disk": str, "number": int, "table": str, "partuuid": str,
+    "partlabel": str, "kind": PartitionKind,
+}
 COLUMNS = (("", 2), ("id", 28), ("title", 24), ("version", 18), ("tries", 5))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
-    parser.add_argument("tree", nargs="+", help="a directory that stands for a mounted volume (the ESP, /boot, …)")
+    parser.add_argument("tree", nargs="*", help="a directory that stands for a mounted volume (the ESP, /boot, …)")
+    parser.add_argument("--volume", action="append", default=[], metavar="NAME=DIRECTORY[,KEY=VALUE]…",
+                        help=f"likewise, with a name and what else is known of the volume: {', '.join(KEYS)}")
     parser.add_argument("--default", metavar="GLOB", help="try the first entry whose id matches before all others")
     parser.add_argument("--dialect", action="append", default=[], choices=[dialect.name for dialect in DIALECTS],
                         help="read only this kind of configuration; may be given again")
@@ -35,13 +43,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the entries; exit 0 when at least one can be tried."""
-    volumes = [(Volume(name=tree), TreeFiles(tree)) for tree in args.tree]
+    volumes = [(Volume(name=tree), TreeFiles(tree)) for tree in args.tree] + [
+        (volume, TreeFiles(tree)) for volume, tree in map(parse_volume, args.volume)]
+    if not volumes:
+        raise ConfigError("no volume: give a directory, or --volume")
     found = read_entries(volumes, dialects=args.dialect, default=args.default, architecture=args.architecture)
     if args.json:
         print(json.dumps(as_json(found), indent=2))
     else:
         show(found)
     return 0 if any(entry.hidden is None for entry in found.entries) else 1
+
+
+def parse_volume(text: str) -> tuple[Volume, str]:
+    """Return the volume and the directory of NAME=DIRECTORY,uuid=…,label=…. Raises ConfigError for what is none.
+
+    With `disk` and `number` it is a partition, as a script's (hd0,gpt2) names one; the first volume's disk is hd0.
+    """
+    place, *facts = text.split(",")
+    name, equals, directory = place.partition("=")
+    known = dict(fact.partition("=")[::2] for fact in facts)
+    if not equals or not name or not directory or not KEYS.keys() >= known.keys() or len(known) != len(facts):
+        raise ConfigError("a volume is NAME=DIRECTORY[,KEY=VALUE]…", found=text, keys=" ".join(KEYS))
+    try:
+        return Volume(name=name, **{key: KEYS[key](value) for key, value in known.items()}), directory
+    except ValueError as problem:
+        raise ConfigError("a volume's facts do not make sense", found=text, problem=str(problem)) from problem
 
 
 def as_json(found: EntryList) -> dict[str, Any]:

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from shim.entries.bls1 import read_bls1
+from shim.entries.fold import fold
 from shim.entries.found import read_found
+from shim.entries.kboot import read_kboot
 from shim.entries.loader_conf import PATHS, SIZE_MAX, LoaderConf, parse_loader_conf
 from shim.entries.ospkg import read_ospkg
 from shim.entries.rank import rank
 from shim.entries.reading import Reading
+from shim.entries.syslinux import read_syslinux
 from shim.entries.type2 import read_type2
+from shim.entries.yaboot import read_yaboot
 from shim.errors import ShimError
 from shim.model import Entry, PartitionKind, Problem, Volume
 from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shim.ports import Files
 
 __all__ = ["DIALECTS", "EntryList", "read_entries"]
 
 
 class Dialect(Value):
-    """A kind of boot configuration. A `fallback` is read only where the other dialects found none at all."""
+    """A kind of boot configuration: `read` from one volume, or `read_all` where one volume's leads to another's.
+
+    A `fallback` is read only where the other dialects found none at all.
+    """
 
     name: str
-    read: Callable[[Volume, Files], Reading]
+    read: Callable[[Volume, Files], Reading] | None = None
+    read_all: Callable[[Sequence[tuple[Volume, Files]]], Reading] | None = None
     fallback: bool = False
 
 
@@ -36,6 +43,9 @@ DIALECTS = (
     Dialect(name="bls1", read=read_bls1),
     Dialect(name="bls2", read=read_type2),
     Dialect(name="ospkg", read=read_ospkg),
+    Dialect(name="syslinux", read_all=read_syslinux),
+    Dialect(name="kboot", read_all=read_kboot),
+    Dialect(name="yaboot", read_all=read_yaboot),
     Dialect(name="found", read=read_found, fallback=True),
 )
 
@@ -64,32 +74,52 @@ def read_entries(
     """
     problems: list[Problem] = []
     wanted = [dialect for dialect in DIALECTS if not dialects or dialect.name in dialects]
-    entries = _read(volumes, [dialect for dialect in wanted if not dialect.fallback], problems)
-    if not entries and not problems:  # a broken configuration is one, too
-        entries = _read(volumes, [dialect for dialect in wanted if dialect.fallback], problems)
+    readings = _read(volumes, [dialect for dialect in wanted if not dialect.fallback], problems)
+    if not any(reading.entries for reading in readings) and not problems:  # a broken configuration is one, too
+        readings = _read(volumes, [dialect for dialect in wanted if dialect.fallback], problems)
     conf, conf_source = _read_conf(volumes, problems)
     said_by = "the configuration" if default else conf_source
+    entries = fold(_in_menu_order(readings))
     ranked = rank(
         (_fitting(entry, architecture) for entry in entries), default or conf.default, said_by,
         None if default else conf.preferred,
     )
-    return EntryList(entries=ranked, problems=tuple(problems), timeout=conf.timeout)
+    waits = (conf.timeout, *(reading.timeout for reading in readings))
+    return EntryList(entries=ranked, problems=tuple(problems),
+                     timeout=next((seconds for seconds in waits if seconds is not None), None))
 
 
 def _read(
     volumes: Sequence[tuple[Volume, Files]], dialects: Sequence[Dialect], problems: list[Problem]
-) -> list[Entry]:
-    entries: list[Entry] = []
+) -> list[Reading]:
+    """Read the dialects of one volume, volume by volume, then those that go from one to the next."""
+    readings: list[Reading] = []
+
+    def take(source: str, read: Callable[[], Reading]) -> None:
+        try:
+            readings.append(read())
+        except ShimError as problem:
+            problems.append(Problem(source=source, error=str(problem)))
+        else:
+            problems.extend(readings[-1].problems)
+
     for volume, files in volumes:
         for dialect in dialects:
-            try:
-                reading = dialect.read(volume, files)
-            except ShimError as problem:
-                problems.append(Problem(source=f"{volume.name} ({dialect.name})", error=str(problem)))
-                continue
-            entries += reading.entries
-            problems += reading.problems
-    return entries
+            if dialect.read is not None:
+                take(f"{volume.name} ({dialect.name})", partial(dialect.read, volume, files))
+    for dialect in dialects:
+        if dialect.read_all is not None:
+            take(dialect.name, partial(dialect.read_all, volumes))
+    return readings
+
+
+def _in_menu_order(readings: Sequence[Reading]) -> Iterator[Entry]:
+    """Yield all entries; the menus that a dialect found come behind those of the dialects before it."""
+    before = 0
+    for reading in readings:
+        for entry in reading.entries:
+            yield entry if entry.menu_position is None else entry.replace(menu_position=before + entry.menu_position)
+        before += len(reading.entries)
 
 
 def _read_conf(volumes: Sequence[tuple[Volume, Files]], problems: list[Problem]) -> tuple[LoaderConf, str]:

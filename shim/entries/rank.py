@@ -36,7 +36,18 @@ def rank(
         first = next((entry for entry in ordered if entry.hidden is None), None)
         if first is not None:
             ordered[ordered.index(first)] = first.traced(f"{said_by} says {default}, which no entry goes by")
+    else:
+        ordered = _menu_default_first(ordered)
     return tuple(entry.replace(rank=number) for number, entry in enumerate(_unique(ordered)))
+
+
+def _menu_default_first(ordered: list[Entry]) -> list[Entry]:
+    """Put what the first menu starts to the front; a configuration or a loader.conf would have counted before it."""
+    chosen = next((entry for entry in ordered if entry.menu_default and entry.hidden is None), None)
+    if chosen is None:
+        return ordered
+    rest = [entry for entry in ordered if entry is not chosen]
+    return [chosen.traced(f"the default: {chosen.menu_default}", default=True), *rest]
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -109,10 +120,13 @@ def _file_stem(entry: Entry) -> str:
 
 def _compare(left: Entry, right: Entry) -> int:
     """Compare as systemd-boot does: hidden last, no tries left last, then sort-key, machine-id, version,
-    file name, and the profiles of one file in their order."""
+    file name, and the profiles of one file in their order. What a script put into a menu comes behind all that, in
+    the order of that menu."""
     return (
         _less(left.hidden is not None, right.hidden is not None)
         or _less(left.tries_left == 0, right.tries_left == 0)
+        or _less(left.menu_position is not None, right.menu_position is not None)
+        or _less(left.menu_position or 0, right.menu_position or 0)
         or _less(left.sort_key is None, right.sort_key is None)
         or _compare_keys(left, right)
         or -compare_versions(_file_stem(left), _file_stem(right))

@@ -11,10 +11,11 @@ CONTROLS = frozenset(map(chr, (*range(32), 127))) - {"\t"}
 
 
 class Reading(Value):
-    """The entries of one dialect on one volume, unranked, and what had to be passed over."""
+    """The entries of one dialect, unranked, and what had to be passed over; `timeout` in seconds, where it says one."""
 
     entries: tuple[Entry, ...] = ()
     problems: tuple[Problem, ...] = ()
+    timeout: float | None = None
 
 
 def file_ref(volume: str, path: str, key: str) -> FileRef:
