@@ -6,7 +6,8 @@ from shim.errors import EntryError
 
 FILE_SIZE_MAX = 2 << 20
 FILES_SIZE_MAX = 4 << 20  # all files that the configurations of a volume lead to
-FILES_MAX = 256
+FILES_MAX = 512
+INCLUDES_MAX = 256
 LINES_MAX = 100_000
 LINE_SIZE_MAX = 64 << 10  # SYSLINUX itself cuts lines at 4095 bytes
 DEEP_MAX = 16  # files in files, menus in menus
@@ -30,8 +31,8 @@ class Budget:
     def include(self, path: str, number: int) -> None:
         """Count an include, whether its file is there or not. Raises EntryError when it is one too many."""
         self.includes += 1
-        if self.includes > FILES_MAX:
-            raise EntryError("the configuration includes too many files", file=path, line=number, limit=FILES_MAX)
+        if self.includes > INCLUDES_MAX:
+            raise EntryError("the configuration includes too many files", file=path, line=number, limit=INCLUDES_MAX)
 
     def file(self, path: str, size: int) -> None:
         """Count a file. Raises EntryError when there are too many of them, or too long ones."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shim.entries.reading import CONTROLS
-from shim.entries.syslinux.limits import CHAIN_MAX, WORDS_MAX
+from shim.entries.syslinux.limits import CHAIN_MAX, CMDLINE_SIZE_MAX, WORDS_MAX
 from shim.entries.syslinux.paths import resolve
 from shim.entries.syslinux.start import Start, start_of, sysappend
 from shim.entries.syslinux.syntax import Label, Menu
@@ -24,14 +24,17 @@ HIDE = "the menu does not show it (MENU HIDE)"
 
 def timeout_of(configuration: Configuration) -> float | None:
     """Return how long the loader would wait, in seconds; None where nothing is said that it goes by."""
-    said = (configuration.timeout, configuration.prompt, configuration.ui)
-    if said == (None, None, None) and not configuration.shows_menu and not configuration.totaltimeout:
+    shows = configuration.ui is not None or configuration.shows_menu or _is_menu(configuration.default)
+    if configuration.timeout is None and configuration.prompt is None and not shows and not configuration.totaltimeout:
         return None
-    waits = bool(configuration.prompt) or configuration.ui is not None or configuration.shows_menu
-    tenths = configuration.timeout or configuration.totaltimeout
-    if not waits:
+    if not shows and not configuration.prompt:
         return 0.0
+    tenths = configuration.timeout or configuration.totaltimeout
     return min(tenths / 10, TIMEOUT_MAX) if tenths else TIMEOUT_MAX
+
+
+def _is_menu(command: Command | None) -> bool:
+    return command is not None and start_of("kernel", command.text[:CMDLINE_SIZE_MAX]).is_menu
 
 
 class Menus:
@@ -43,6 +46,7 @@ class Menus:
         self.above, self.notes = above, notes
         self.refs = tuple(place.ref(file) for file in configuration.files)
         self.lines: dict[Label, list[Entry]] = {}
+        self.opening: set[Label] = set()  # labels that open a menu of another file
         self.more: list[Entry] = []  # of a menu that is read in place of this one
 
     def entries(self) -> list[Entry]:
@@ -51,7 +55,9 @@ class Menus:
             if not label.leads:
                 self.lines[label] = self._label(label, (*self.above, *menu.path()), _hidden(label))
         first = self._default()
-        rest = [entry for entries in self.lines.values() for entry in entries] + self.more
+        # What is read from another file comes last: such menus lead back to where they come from.
+        lines = sorted(self.lines.items(), key=lambda line: line[0] in self.opening)
+        rest = [entry for _, entries in lines for entry in entries] + self.more
         return rest if first is None else [first, *(entry for entry in rest if entry is not first)]
 
     def _label(self, label: Label, prefix: tuple[str, ...], hidden: str | None) -> list[Entry]:
@@ -59,7 +65,10 @@ class Menus:
         title = (label.title or label.text).replace("^", "")
         place = f"{label.file}:{label.line}"
         notes = (*self.notes, f"{place}: LABEL {label.name[:128]}")
-        entries = self._started(self._start(label), label.name, title, prefix, notes, place)
+        start = self._start(label)
+        if start.menus:
+            self.opening.add(label)
+        entries = self._started(start, label.name, title, prefix, notes, place)
         entries = [self._with_devicetree(entry.replace(menu_default=None), label) for entry in entries]
         return [entry.replace(hidden=hidden) for entry in entries] if hidden else entries
 

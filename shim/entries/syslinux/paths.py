@@ -32,6 +32,6 @@ def resolve(name: str, base: str) -> str:
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)
-    if not parts or len(path) > PATH_SIZE_MAX or not CONTROLS.isdisjoint(path):
+    if not name or not parts or len(path) > PATH_SIZE_MAX or not CONTROLS.isdisjoint(path):
         raise EntryError("no path", file=name[:256])
     return "/" + "/".join(parts)
