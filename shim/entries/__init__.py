@@ -28,14 +28,15 @@ __all__ = ["DIALECTS", "EntryList", "read_entries"]
 
 
 class Dialect(Value):
-    """A kind of boot configuration: `read` from one volume, or `read_all` where one volume's leads to another's.
+    """A kind of boot configuration: `read` from one volume, or `read_all` where one volume's leads to another's; that
+    is told the architecture, too, for which a script may ask.
 
     A `fallback` is read only where the other dialects found none at all.
     """
 
     name: str
     read: Callable[[Volume, Files], Reading] | None = None
-    read_all: Callable[[Sequence[tuple[Volume, Files]]], Reading] | None = None
+    read_all: Callable[[Sequence[tuple[Volume, Files]], str], Reading] | None = None
     fallback: bool = False
 
 
@@ -74,9 +75,9 @@ def read_entries(
     """
     problems: list[Problem] = []
     wanted = [dialect for dialect in DIALECTS if not dialects or dialect.name in dialects]
-    readings = _read(volumes, [dialect for dialect in wanted if not dialect.fallback], problems)
+    readings = _read(volumes, [dialect for dialect in wanted if not dialect.fallback], problems, architecture)
     if not any(reading.entries for reading in readings) and not problems:  # a broken configuration is one, too
-        readings = _read(volumes, [dialect for dialect in wanted if dialect.fallback], problems)
+        readings = _read(volumes, [dialect for dialect in wanted if dialect.fallback], problems, architecture)
     conf, conf_source = _read_conf(volumes, problems)
     said_by = "the configuration" if default else conf_source
     entries = fold(_in_menu_order(readings))
@@ -90,7 +91,7 @@ def read_entries(
 
 
 def _read(
-    volumes: Sequence[tuple[Volume, Files]], dialects: Sequence[Dialect], problems: list[Problem]
+    volumes: Sequence[tuple[Volume, Files]], dialects: Sequence[Dialect], problems: list[Problem], architecture: str
 ) -> list[Reading]:
     """Read the dialects of one volume, volume by volume, then those that go from one to the next."""
     readings: list[Reading] = []
@@ -109,7 +110,7 @@ def _read(
                 take(f"{volume.name} ({dialect.name})", partial(dialect.read, volume, files))
     for dialect in dialects:
         if dialect.read_all is not None:
-            take(dialect.name, partial(dialect.read_all, volumes))
+            take(dialect.name, partial(dialect.read_all, volumes, architecture))
     return readings
 
 

@@ -36,7 +36,7 @@ NOT_UTF8 = "\ufffd"
 STRIPPED = "\"' \t\r\v\f"
 
 
-def read_kboot(volumes: Sequence[tuple[Volume, Files]]) -> Reading:
+def read_kboot(volumes: Sequence[tuple[Volume, Files]], _architecture: str) -> Reading:
     """Return the entries of every volume's kboot.conf, in its order; its default is the one to start."""
     entries: list[Entry] = []
     problems: list[Problem] = []

@@ -43,8 +43,12 @@ def rank(
 
 def _menu_default_first(ordered: list[Entry]) -> list[Entry]:
     """Put what the first menu starts to the front; a configuration or a loader.conf would have counted before it."""
-    chosen = next((entry for entry in ordered if entry.menu_default and entry.hidden is None), None)
+    wanted = sorted((entry for entry in ordered if entry.menu_default), key=lambda entry: entry.menu_position or 0)
+    chosen = next((entry for entry in wanted if entry.hidden is None), None)
     if chosen is None:
+        if wanted and ordered[0].hidden is None:
+            sentence = f"{wanted[0].menu_default}, which is not started: {wanted[0].hidden}"
+            return [ordered[0].traced(sentence), *ordered[1:]]
         return ordered
     rest = [entry for entry in ordered if entry is not chosen]
     return [chosen.traced(f"the default: {chosen.menu_default}", default=True), *rest]

@@ -35,7 +35,7 @@ BLANKS = " \t\r\n"
 ENDS = BLANKS + "#="
 
 
-def read_yaboot(volumes: Sequence[tuple[Volume, Files]]) -> Reading:
+def read_yaboot(volumes: Sequence[tuple[Volume, Files]], _architecture: str) -> Reading:
     """Return the entries of every volume's yaboot.conf, in its order; its default is the one to start."""
     entries: list[Entry] = []
     problems: list[Problem] = []

@@ -44,7 +44,7 @@ VARIANTS = (
 )
 
 
-def read_syslinux(volumes: Sequence[tuple[Volume, Files]]) -> Reading:
+def read_syslinux(volumes: Sequence[tuple[Volume, Files]], _architecture: str) -> Reading:
     """Return the entries of every volume's configurations, those of an ESP last: what is installed has its own."""
     found = list(_configurations(volumes))
     if not found:

@@ -225,7 +225,7 @@ class Menus:
         item, said = menu.default, f"MENU DEFAULT of {self.path}"
         if item is None:
             item = next((one for one in menu.items if isinstance(one, Menu) or self._starts(one)), None)
-            said = f"the first entry of {self.path}, which names no default"
+            said = f"the first entry of {self.path} that starts anything; it names no default"
         if isinstance(item, Menu):
             return self._first_of(item)
         return self._chosen(item, said) if item is not None else None
