@@ -12,6 +12,7 @@ from shim.entries.located import (
     configurations,
     find_file,
     find_volume,
+    printable_id,
     problem_of,
     read_text,
 )
@@ -71,7 +72,7 @@ def _parse(text: str, path: str) -> tuple[dict[str, str], list[tuple[str, str, i
             raise FormatError("the line is too long", file=path, line=number, limit=LINE_SIZE_MAX, found=len(row))
         name, equals, value = row.replace("\t", " ").partition("=")
         name, value = name.strip(STRIPPED), value.strip(STRIPPED)
-        if not equals or not value or name.startswith("#") or value.startswith("#"):
+        if not equals or not name or not value or name.startswith("#") or value.startswith("#"):
             continue
         if name in SETTINGS:
             settings[name] = value
@@ -96,9 +97,9 @@ def _entry(volumes: Sequence[tuple[Volume, Files]], found: tuple[Volume, Files, 
             rest.append(word)
     cmdline = " ".join(([f"root={root}"] if root else []) + rest)
     entry = Entry(
-        id=name[:TITLE_SIZE_MAX], dialect="kboot", volume=volume.name, source=f"{path}:{number}",
+        id=printable_id(name), dialect="kboot", volume=volume.name, source=f"{path}:{number}",
         title=name[:TITLE_SIZE_MAX], cmdline=cmdline, configuration=(FileRef(volume=volume.name, path=path),),
-        menu_path=name[:TITLE_SIZE_MAX], trace=(f"{path}:{number}: {name[:TITLE_SIZE_MAX]}",))
+        menu_path=printable_id(name), trace=(f"{path}:{number}: {name[:TITLE_SIZE_MAX]}",))
     hidden = None
     if not CONTROLS.isdisjoint(cmdline) or not name.isprintable():
         hidden = "a control character in its command line or its name"
@@ -126,9 +127,9 @@ def _find(volumes: Sequence[tuple[Volume, Files]], found: tuple[Volume, Files, s
 def _with_default(entries: list[Entry], settings: dict[str, str], path: str) -> list[Entry]:
     """Put the default first: the label that default= names, else the first."""
     name = settings.get("default")
-    at = next((at for at, entry in enumerate(entries) if entry.id == name), 0)
+    at = next((at for at, entry in enumerate(entries) if entry.title == name), 0)
     if not entries:
         return entries
-    said = f"{path} says default={name}" if entries[at].id == name else f"the first entry of {path}"
+    said = f"{path} says default={name}" if entries[at].title == name else f"the first entry of {path}"
     first = entries.pop(at)
     return [first.replace(menu_default=said), *entries]

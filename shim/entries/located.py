@@ -17,6 +17,7 @@ FILE_SIZE_MAX = 1 << 20
 LINES_MAX = 20_000
 LINE_SIZE_MAX = 64 << 10
 TITLE_SIZE_MAX = 256
+ID_SIZE_MAX = 512
 
 
 def configurations(
@@ -80,3 +81,8 @@ def find_file(volume: Volume, files: Files, path: str, key: str) -> tuple[FileRe
     if files.exists(f"/boot{ref.path}"):
         return ref.replace(path=f"/boot{ref.path}"), "its paths are relative to /boot, which is no volume of its own"
     raise EntryError("a file is not there", file=ref.path)
+
+
+def printable_id(text: str) -> str:
+    """Return an id without what would break a line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:ID_SIZE_MAX])

@@ -10,6 +10,7 @@ from shim.entries.located import (
     TITLE_SIZE_MAX,
     configurations,
     find_file,
+    printable_id,
     problem_of,
     read_text,
 )
@@ -162,8 +163,8 @@ def _entry(volumes: Sequence[tuple[Volume, Files]], found: tuple[Volume, Files, 
     label = _label(own)
     cmdline = _cmdline(given)
     entry = Entry(
-        id=label, dialect="yaboot", volume=volume.name, source=f"{path}:{number}", title=label, cmdline=cmdline,
-        configuration=(FileRef(volume=volume.name, path=path),), menu_path=label,
+        id=printable_id(label), dialect="yaboot", volume=volume.name, source=f"{path}:{number}", title=label,
+        cmdline=cmdline, configuration=(FileRef(volume=volume.name, path=path),), menu_path=printable_id(label),
         trace=(f"{path}:{number}: image={own['image'][:TITLE_SIZE_MAX]}",))
     hidden = None
     if "password" in settings and "restricted" not in given:
@@ -184,7 +185,7 @@ def _entry(volumes: Sequence[tuple[Volume, Files]], found: tuple[Volume, Files, 
 
 
 def _label(own: dict[str, str]) -> str:
-    return (own.get("label") or own["image"].rpartition("/")[2])[:TITLE_SIZE_MAX]
+    return (own.get("label") or own["image"].rpartition("/")[2] or "image")[:TITLE_SIZE_MAX]
 
 
 def _cmdline(given: dict[str, str]) -> str:
@@ -236,7 +237,7 @@ def _with_default(entries: list[Entry], images: Sequence[tuple[dict[str, str], i
     if not entries:
         return entries
     name = settings.get("default")
-    named = [at for at in range(len(entries)) if name in (entries[at].id, images[at][0].get("alias"))]
+    named = [at for at in range(len(entries)) if name in (entries[at].title, images[at][0].get("alias"))]
     said = f"{path} says default={name}" if named else f"the first image of {path}"
     first = entries.pop(named[0] if named else 0)
     return [first.replace(menu_default=said), *entries]

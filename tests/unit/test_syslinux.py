@@ -198,7 +198,16 @@ def test_a_label_that_opens_another_menu_is_that_menu(how: str) -> None:
 
 def test_config_may_change_the_directory() -> None:
     more = {"/deep/more.cfg": b"LABEL m\nKERNEL kernel\n", "/deep/kernel": b"x"}
-    assert str(one("LABEL c\nCONFIG /deep/more.cfg /deep\n", more).linux) == "vda1:/deep/kernel"
+    entry = one("LABEL c\nCONFIG /deep/more.cfg /deep\n", more)
+    assert str(entry.linux) == "vda1:/deep/kernel"
+    assert [str(ref) for ref in entry.configuration] == [f"vda1:{CONFIG}", "vda1:/deep/more.cfg"]
+
+
+def test_a_hidden_label_that_opens_a_menu_may_be_the_default() -> None:
+    more = {"/boot/syslinux/more.cfg": b"LABEL m\nKERNEL /other\nLABEL n\nKERNEL /other n\n"}
+    found = read("DEFAULT x\nLABEL x\nMENU HIDE\nCONFIG more.cfg\n" + A, more)
+    assert [(entry.id, entry.default, bool(entry.hidden)) for entry in found.entries] == [
+        ("m", True, False), ("a", False, False), ("n", False, True)]
 
 
 def test_menus_that_lead_to_each_other_end() -> None:
@@ -290,13 +299,12 @@ def test_the_same_menu_for_two_loaders_is_read_once() -> None:
     assert ids(found) == ["a", "b"]
 
 
-def test_an_esp_comes_after_what_is_installed() -> None:
-    esp = Volume(name="vda1", kind=PartitionKind.ESP)
-    found = read_entries([
-        (esp, MemoryFiles({"/EFI/BOOT/syslinux.cfg": b"LABEL e\nKERNEL /k\n", "/k": b"x"})),
-        (Volume(name="vda2"), MemoryFiles({"/extlinux/extlinux.conf": b"LABEL r\nKERNEL /k\n", "/k": b"x"}))])
+def test_an_esp_comes_before_all_others() -> None:
+    root = MemoryFiles({"/extlinux/extlinux.conf": b"LABEL r\nKERNEL /k\n", "/k": b"x"})
+    esp = MemoryFiles({"/EFI/BOOT/syslinux.cfg": b"LABEL e\nKERNEL /k\n", "/k": b"x"})
+    found = read_entries([(Volume(name="vda2"), root), (Volume(name="vda1", kind=PartitionKind.ESP), esp)])
     assert [(entry.id, entry.volume, entry.default) for entry in found.entries] == [
-        ("r", "vda2", True), ("e", "vda1", False)]
+        ("e", "vda1", True), ("r", "vda2", False)]
 
 
 def test_other_dialects_come_first() -> None:

@@ -45,7 +45,7 @@ VARIANTS = (
 
 
 def read_syslinux(volumes: Sequence[tuple[Volume, Files]], _architecture: str) -> Reading:
-    """Return the entries of every volume's configurations, those of an ESP last: what is installed has its own."""
+    """Return the entries of every volume's configurations, an ESP's before all others: firmware starts that."""
     found = list(_configurations(volumes))
     if not found:
         return Reading()
@@ -59,7 +59,7 @@ def _configurations(
     volumes: Sequence[tuple[Volume, Files]]
 ) -> Iterator[tuple[Volume, Files, Variant, str] | Problem]:
     """Yield where there is a configuration, in the order in which they are read."""
-    for volume, files in sorted(volumes, key=lambda pair: pair[0].kind is PartitionKind.ESP):
+    for volume, files in sorted(volumes, key=lambda pair: pair[0].kind is not PartitionKind.ESP):
         try:
             taken: set[str] = set()
             for variant in VARIANTS:

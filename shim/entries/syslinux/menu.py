@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shim.entries.located import printable_id
 from shim.entries.reading import CONTROLS
 from shim.entries.syslinux.limits import CHAIN_MAX, CMDLINE_SIZE_MAX, WORDS_MAX
 from shim.entries.syslinux.paths import resolve
@@ -41,10 +42,12 @@ class Menus:
     """The labels of one configuration, with those of all that it leads to."""
 
     def __init__(self, place: Place, configuration: Configuration, base: str, path: str,
-                 above: tuple[str, ...] = (), notes: tuple[str, ...] = ()) -> None:
+                 above: tuple[str, ...] = (), notes: tuple[str, ...] = (), refs: tuple[FileRef, ...] = ()) -> None:
         self.place, self.configuration, self.base, self.path = place, configuration, base, path
         self.above, self.notes = above, notes
-        self.refs = tuple(place.ref(file) for file in configuration.files)
+        own = (place.ref(file) for file in configuration.files)
+        self.refs = tuple(dict.fromkeys((*refs, *own)))  # with those that led here: they say where paths begin
+        self.found: dict[Label, list[Entry]] = {}  # of each label, and in `lines` what the menu shows of it
         self.lines: dict[Label, list[Entry]] = {}
         self.opening: set[Label] = set()  # labels that open a menu of another file
         self.more: list[Entry] = []  # of a menu that is read in place of this one
@@ -53,14 +56,16 @@ class Menus:
         """Return the entries: what is started by itself first."""
         for menu, label in self.configuration.menu.labels():
             if not label.leads:
-                self.lines[label] = self._label(label, (*self.above, *menu.path()), _hidden(label))
+                hidden = _hidden(label)
+                found = self.found[label] = self._label(label, (*self.above, *menu.path()))
+                self.lines[label] = [entry.replace(hidden=hidden) for entry in found] if hidden else list(found)
         first = self._default()
         # What is read from another file comes last: such menus lead back to where they come from.
         lines = sorted(self.lines.items(), key=lambda line: line[0] in self.opening)
         rest = [entry for _, entries in lines for entry in entries] + self.more
         return rest if first is None else [first, *(entry for entry in rest if entry is not first)]
 
-    def _label(self, label: Label, prefix: tuple[str, ...], hidden: str | None) -> list[Entry]:
+    def _label(self, label: Label, prefix: tuple[str, ...]) -> list[Entry]:
         """Return the entry of a label, or all those of the menu that it reads."""
         title = (label.title or label.text).replace("^", "")
         place = f"{label.file}:{label.line}"
@@ -69,8 +74,7 @@ class Menus:
         if start.menus:
             self.opening.add(label)
         entries = self._started(start, label.name, title, prefix, notes, place)
-        entries = [self._with_devicetree(entry.replace(menu_default=None), label) for entry in entries]
-        return [entry.replace(hidden=hidden) for entry in entries] if hidden else entries
+        return [self._with_devicetree(entry.replace(menu_default=None), label) for entry in entries]
 
     def _start(self, label: Label) -> Start:
         """Return what a label starts, with the APPEND of all labels where it has none of its own."""
@@ -98,8 +102,8 @@ class Menus:
             start = Start(hidden=f"it leads to {start.leads_to[:64] or 'nothing'}, which is no label")
         if start.is_menu:
             return []
-        entry = Entry(id=_printable(name), dialect=DIALECT, volume=self.place.volume.name, source=source, title=title,
-                      configuration=self.refs, menu_path=_printable(">".join((*prefix, title))), trace=notes)
+        entry = Entry(id=printable_id(name), dialect=DIALECT, volume=self.place.volume.name, source=source, title=title,
+                      configuration=self.refs, menu_path=printable_id(">".join((*prefix, title))), trace=notes)
         return [self._with_files(entry, start)]
 
     def _read_menus(self, start: Start, prefix: tuple[str, ...], notes: tuple[str, ...], source: str) -> list[Entry]:
@@ -118,7 +122,8 @@ class Menus:
                 continue
             place.depth += 1
             try:
-                entries += Menus(place, configuration, base, path, prefix, (*notes, f"reads the menu {path}")).entries()
+                led = (*notes, f"reads the menu {path}")
+                entries += Menus(place, configuration, base, path, prefix, led, self.refs).entries()
             finally:
                 place.depth -= 1
         return entries
@@ -214,7 +219,7 @@ class Menus:
             return None
         entry = entries[0].replace(menu_default=said)
         if label.hide and not label.disabled and not label.password:
-            entry = self._label(label, self.above, None)[0].traced(HIDE, menu_default=said)
+            entry = self.found[label][0].traced(HIDE, menu_default=said)
         if more and entry.hidden is None:
             return entry.replace(cmdline=f"{entry.cmdline or ''} {more}".strip(), title=f"{entry.title} {more}")
         entries[0] = entry
@@ -245,8 +250,3 @@ def _hidden(label: Label) -> str | None:
 
 def _where(command: Command) -> str:
     return f"{command.word.upper()} of {command.file}:{command.line}"
-
-
-def _printable(text: str) -> str:
-    """Return an id without what would break a line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:512]

@@ -116,7 +116,7 @@ class Place:
         """Return the entries that are not in the list yet: an ISO carries its menu for more than one loader."""
         kept = []
         for entry in entries:
-            key = (entry.title, entry.kernel, entry.initrd, entry.modules, entry.cmdline, entry.devicetree,
+            key = (entry.id, entry.title, entry.kernel, entry.initrd, entry.modules, entry.cmdline, entry.devicetree,
                    entry.devicetree_overlay, entry.hidden)
             if key not in self._known:
                 self._known.add(key)
