@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shim.entries import EntryList, read_entries
@@ -241,6 +241,7 @@ def test_both_cut_anywhere_are_read_as_far_as_they_go() -> None:
 
 
 @given(st.text("a =\"'\\\n\t#:/[]xinitrdmageBootlbel", max_size=200))
+@settings(deadline=None)
 def test_no_text_ends_the_reading(text: str) -> None:
     kboot(text)
     yaboot(text)

@@ -216,6 +216,11 @@ def test_menus_that_lead_to_each_other_end() -> None:
     assert ids(found) == ["b", "a"]
 
 
+def test_a_label_that_leads_back_to_the_first_menu_is_no_entry() -> None:
+    found = read(A + "LABEL back\nKERNEL menu.c32\nAPPEND ~\n")
+    assert (ids(found), found.problems) == (["a"], ())
+
+
 def test_a_tree_of_menus() -> None:
     text = ("MENU TITLE Top\n" + A + "MENU BEGIN one\nMENU LABEL ^One\n" + B.replace(" b", " one-b") +
             "MENU BEGIN\nMENU TITLE Two\nLABEL t\nMENU LABEL T^hird\nKERNEL /vmlinuz t\nLABEL back\nMENU LABEL ^Back\n"
@@ -447,6 +452,7 @@ def test_no_arrangement_of_lines_ends_the_reading(parts: list[str]) -> None:
 
 
 @given(st.binary(max_size=400))
+@settings(deadline=None)
 def test_no_bytes_end_the_reading(data: bytes) -> None:
     try:
         parse_configuration("x", data, nothing, lim.Budget())
@@ -456,6 +462,7 @@ def test_no_bytes_end_the_reading(data: bytes) -> None:
 
 @given(st.sampled_from(["kernel", "linux", "com32", "config", "boot"]),
        st.text("ab.c32 -,=/#mboothifcpu64", max_size=60))
+@settings(deadline=None)
 def test_every_command_line_starts_something_or_says_why(kind: str, line: str) -> None:
     start = start_of(kind, line)
     assert start.kind or start.hidden or start.menus or start.is_menu or start.leads_to is not None

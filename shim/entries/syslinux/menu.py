@@ -111,6 +111,8 @@ class Menus:
         entries: list[Entry] = []
         place = self.place
         for name in start.menus:
+            if name == "~":  # back to where the loader began
+                continue
             try:
                 path = resolve(name, self.base)
                 base = resolve(start.directory, self.base) if start.directory else self.base
