@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from shim.entries.bls1 import read_bls1
 from shim.entries.fold import fold
 from shim.entries.found import read_found
 from shim.entries.grub import read_grub
+from shim.entries.kboot import read_kboot
 from shim.entries.loader_conf import PATHS, SIZE_MAX, LoaderConf, parse_loader_conf
 from shim.entries.ospkg import read_ospkg
 from shim.entries.rank import rank
 from shim.entries.reading import Reading
+from shim.entries.syslinux import read_syslinux
 from shim.entries.type2 import read_type2
+from shim.entries.yaboot import read_yaboot
 from shim.errors import ShimError
 from shim.model import Entry, PartitionKind, Problem, Volume
 from shim.values import Value
@@ -43,6 +46,9 @@ DIALECTS = (
     Dialect(name="bls2", read=read_type2),
     Dialect(name="ospkg", read=read_ospkg),
     Dialect(name="grub", read_all=read_grub),
+    Dialect(name="syslinux", read_all=read_syslinux),
+    Dialect(name="kboot", read_all=read_kboot),
+    Dialect(name="yaboot", read_all=read_yaboot),
     Dialect(name="found", read=read_found, fallback=True),
 )
 
@@ -76,7 +82,7 @@ def read_entries(
         readings = _read(volumes, [dialect for dialect in wanted if dialect.fallback], problems, architecture)
     conf, conf_source = _read_conf(volumes, problems)
     said_by = "the configuration" if default else conf_source
-    entries = fold([entry for reading in readings for entry in reading.entries])
+    entries = fold(_in_menu_order(readings))
     ranked = rank(
         (_fitting(entry, architecture) for entry in entries), default or conf.default, said_by,
         None if default else conf.preferred,
@@ -108,6 +114,15 @@ def _read(
         if dialect.read_all is not None:
             take(dialect.name, partial(dialect.read_all, volumes, architecture))
     return readings
+
+
+def _in_menu_order(readings: Sequence[Reading]) -> Iterator[Entry]:
+    """Yield all entries; the menus that a dialect found come behind those of the dialects before it."""
+    before = 0
+    for reading in readings:
+        for entry in reading.entries:
+            yield entry if entry.menu_position is None else entry.replace(menu_position=before + entry.menu_position)
+        before += len(reading.entries)
 
 
 def _read_conf(volumes: Sequence[tuple[Volume, Files]], problems: list[Problem]) -> tuple[LoaderConf, str]:

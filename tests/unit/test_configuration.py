@@ -14,7 +14,7 @@ from shim.model import Entry, FileRef
 from shim.system.blobs import MemoryBlobs
 from shim.system.memory_files import MemoryFiles
 from tests.builders.detached import make_signer
-from tests.builders.world import World, bls, memtest, policy
+from tests.builders.world import INITRD, World, bls, memtest, policy
 
 pytestmark = pytest.mark.tools
 ONE, TWO = "/loader/entries/one.conf", "/loader/entries/two.conf"
@@ -108,3 +108,14 @@ def test_a_snapshot_keeps_no_more_than_its_limit() -> None:
         held.read(name, KEPT_SIZE_MAX)
     with pytest.raises(FetchError, match="too long to be kept"):
         held.read("/2", KEPT_SIZE_MAX)
+
+
+def test_every_file_of_a_syslinux_menu_is_judged(superblock: bytes) -> None:
+    """The one that is looked for, and the one that it includes: a change of either is a change of the entry."""
+    main, more = "/extlinux/extlinux.conf", "/extlinux/more.cfg"
+    disk: dict[str, bytes] = {
+        main: b"default one\ninclude more.cfg\n", "/one": memtest(), "/initrd.img": INITRD,
+        more: b"label one\nlinux /one\ninitrd /initrd.img\nappend ro\n"}
+    for files, ended in (((main, more), None), ((main,), "verify"), ((more,), "verify")):
+        world = World(superblock, pinned(*(disk[file] for file in files))).plug("vda", {**disk}).boot()
+        assert world.tried == [("one", ended)]

@@ -207,7 +207,8 @@ def test_kernels_are_not_looked_for_where_there_is_a_configuration(tmp_path: Pat
 
 def test_dialects_can_be_chosen(tmp_path: Path) -> None:
     assert not read(make_tree(tmp_path, dict(TREE)), dialects=["bls2"]).entries
-    assert {dialect.name for dialect in DIALECTS} == {"bls1", "bls2", "ospkg", "grub", "found"}
+    assert {dialect.name for dialect in DIALECTS} == {
+        "bls1", "bls2", "ospkg", "grub", "syslinux", "kboot", "yaboot", "found"}
 
 
 @pytest.mark.parametrize(("text", "timeout", "default"), [
