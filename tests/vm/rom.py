@@ -17,7 +17,7 @@ from shim.cli.qemu import Disk, MachineSpec, Qemu
 from shim.cli.run import find_report
 from shim.errors import ShimError
 from shim.ui.timeline import timeline
-from tests.builders.target import parse_facts
+from tests.builders.target import END, parse_facts
 from tests.vm.demo import IDS, command, compose, say
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def power_on(rom: Path, disk: Path, board: str, token: str, extra: tuple[str, ..
                 break
             seen[name] = machine.seconds
         if "token" in seen:
-            machine.read_until("bootshim-target-end", 5)
+            machine.read_until(f"\n{END}\r?\n", SECONDS - machine.seconds)
         return Powered(machine.serial, seen)
 
 
