@@ -87,7 +87,7 @@ unit: check ## the tests that need no machine: no root, no network, no QEMU
 	@$(BIN)/pytest -q -n $(JOBS) tests/unit
 
 vm: $(VENV)/.native-done $(if $(K),,kernel-check) ## the tests that boot machines in QEMU (K=EXPR: only those that match)
-	@$(BIN)/pytest -q -n $(JOBS) --dist loadgroup $(if $(K),-k '$(K)') tests/vm
+	@$(BIN)/pytest -q -n $(JOBS) --dist loadgroup --durations 12 $(if $(K),-k '$(K)') tests/vm
 
 check: $(VENV)/.native-done ## ruff and mypy --strict
 	@$(BIN)/ruff check --quiet shim initramfs tests
