@@ -36,7 +36,7 @@ def build_runtime(output: Path) -> Path:
     """Build /init and put it at `output`. Raises SystemError_ where a step fails, with the end of its output."""
     made = cached("init", _inputs_of_init(), _build_init) / "init"
     output.parent.mkdir(parents=True, exist_ok=True)
-    fresh = output.with_suffix(".new")
+    fresh = output.with_suffix(f".{os.getpid()}.new")
     fresh.write_bytes(made.read_bytes())
     fresh.chmod(0o755)
     fresh.replace(output)

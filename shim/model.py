@@ -82,16 +82,17 @@ class Entry(Value):
     """One thing that could be booted, whatever dialect described it.
 
     Exactly one of `linux`, `uki`, `ospkg`, `efi`, `multiboot` names what is started. `source` is "path:line" in
-    `volume`, `configuration` are the files that it was read from. `cmdline` is None when that file brings its own (a
-    UKI or OS package without an override); `own_cmdline` is that text, for people, where it was read. `rank` counts
-    from 0, the first to be tried; `hidden` is the reason why the entry is not offered, None when it is. `tries_left`
-    and `tries_done` come from a boot-counting name and are None where the name has no counter. Where a script made a
-    menu, `menu_path` is the entry's place in it (submenus before a >), `menu_position` its place in the order that
-    the script wants, and `menu_default` who says that it is the one to start. `trace` holds one sentence for each
-    decision that made the entry what it is, in order.
+    `volume`, `configuration` are the files that it was read from, `aliases` the ids of entries that were the same.
+    `cmdline` is None when that file brings its own (a UKI or OS package without an override); `own_cmdline` is that
+    text, for people, where it was read. `rank` counts from 0, the first to be tried; `hidden` is the reason why the
+    entry is not offered, None when it is. `tries_left` and `tries_done` come from a boot-counting name and are None
+    where the name has no counter. Where a script made a menu, `menu_path` is the entry's place in it (submenus before
+    a >), `menu_position` its place in the order that the script wants, and `menu_default` who says that it is the one
+    to start. `trace` holds one sentence for each decision that made the entry what it is, in order.
     """
 
     id: str
+    aliases: tuple[str, ...] = ()
     dialect: str
     volume: str
     source: str

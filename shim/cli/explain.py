@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shim.cli.colour import Palette, palette_for
 from shim.cli.volumes import Opened, add_volume_arguments, open_volumes, volume_line
 from shim.entries import EntryList, read_entries
-from shim.entries.rank import matches, why_before
+from shim.entries.rank import goes_by, why_before
 from shim.errors import ShimError, printable
 from shim.images.watched import WatchedFiles
 from shim.report import entry_json
@@ -82,7 +82,7 @@ def explain(
                 "statements": list(_statements(entry, files)),
                 "missing": missing[entry.id],
             }
-            for entry in found.entries if wanted is None or matches(wanted, entry.id)
+            for entry in found.entries if wanted is None or goes_by(entry, wanted)
         ],
         "searched": searched,
         "problems": [problem.as_dict() for problem in found.problems],

@@ -24,7 +24,7 @@ from shim.cli.colour import Palette, palette_for
 from shim.cli.plan_facts import plan_json, plan_parts
 from shim.cli.verify import read_file, read_text
 from shim.config import Config, parse_config
-from shim.entries.rank import matches
+from shim.entries.rank import goes_by
 from shim.errors import ConfigError, printable
 from shim.formats.bootparams import SIZE
 from shim.images.machine import ImageMachine
@@ -97,7 +97,7 @@ def plan_boot(args: argparse.Namespace) -> tuple[Boot, list[str]]:
 
 def try_entries(boot: Boot, found: EntryList, wanted: str | None) -> None:
     """Try the entries in their order, as a boot without a person does. Raises ConfigError when none is the wanted."""
-    fitting = [entry for entry in found.entries if wanted is None or matches(wanted, entry.id)]
+    fitting = [entry for entry in found.entries if wanted is None or goes_by(entry, wanted)]
     if wanted is not None and not fitting:
         raise ConfigError("no entry goes by this id", entry=wanted,
                           known=", ".join(entry.id for entry in found.entries) or "none")

@@ -12,16 +12,18 @@ MENU_FIELDS = ("menu_path", "menu_position", "menu_default")
 
 
 def fold(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the entries without those that start the same as an earlier one, which says so.
+    """Return the entries without those of a menu that start the same as an earlier one, which says so.
 
-    Where one of the two is hidden, the other one stays: GRUB knows the variables in a BLS file, systemd-boot does not.
+    Entries of the Boot Loader Specification stay apart, as in systemd-boot: each has a name that a default may go by.
+    What is folded still goes by its own. Where one of the two is hidden, the other one stays: GRUB knows the variables
+    in a BLS file, systemd-boot does not.
     """
     kept: list[Entry] = []
     places: dict[object, int] = {}
     for entry in entries:
         keys = [key for key in _keys(entry) if key is not None]
         at = next((places[key] for key in keys if key in places), None)
-        if at is None or kept[at].dialect == entry.dialect:
+        if at is None or entry.menu_position is None or kept[at].dialect == entry.dialect:
             for key in keys:
                 places.setdefault(key, len(kept))
             kept.append(entry)
@@ -42,8 +44,9 @@ def _keys(entry: Entry) -> tuple[object, object]:
 def _joined(first: Entry, second: Entry) -> Entry:
     """Return the entry that stays, with the sources of both and its place in a menu."""
     if first.hidden is not None and second.hidden is None:
-        return second.traced(f"{first.dialect} reads it, too, from {first.source}, and would not start it")
-    joined = first.traced(f"{second.dialect} has it, too: {second.source}")
+        return second.traced(f"{first.dialect} reads it, too, from {first.source}, and would not start it",
+                             aliases=(*second.aliases, first.id))
+    joined = first.traced(f"{second.dialect} has it, too: {second.source}", aliases=(*first.aliases, second.id))
     if first.menu_default is None and second.menu_default is not None:
         joined = joined.replace(menu_default=second.menu_default)
     return joined

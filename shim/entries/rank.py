@@ -55,6 +55,11 @@ def _menu_default_first(ordered: list[Entry]) -> list[Entry]:
     return [chosen.traced(f"the default: {chosen.menu_default}", default=True), *rest]
 
 
+def goes_by(entry: Entry, pattern: str) -> bool:
+    """Say whether a glob matches one of an entry's ids, with its suffix or without."""
+    return any(matches(pattern, name) or matches(pattern, _stem(name)) for name in (entry.id, *entry.aliases))
+
+
 def matches(pattern: str, text: str) -> bool:
     """Say whether a glob of *, ? and [...] matches the whole text, without regard to case."""
     return _matches(pattern.lower(), text.lower())
@@ -106,7 +111,7 @@ def _in_set(inside: str, letter: str) -> bool:
 def _find_default(ordered: Sequence[Entry], default: str, *, bad: bool) -> Entry | None:
     for entry in ordered:
         usable = entry.hidden is None and (bad or entry.tries_left != 0)
-        if usable and (matches(default, entry.id) or matches(default, _stem(entry.id))):
+        if usable and goes_by(entry, default):
             return entry
     return None
 

@@ -342,3 +342,14 @@ def test_nothing_to_boot_is_a_no(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_kernel_package_is_found_as_it_is_unpacked() -> None:
     entry = read(debian.kernel().directory).entries[0]
     assert entry.version == debian.kernel().release
+
+
+def test_what_is_folded_goes_by_both_names(tmp_path: Path) -> None:
+    """A menu's entry that a BLS file has, too; entries of type 1 and 2 for one UKI stay two, as in systemd-boot."""
+    tree = make_tree(tmp_path, {
+        "vmlinuz": "k", "loader/entries/one.conf": "title One\nlinux /vmlinuz\noptions ro\n",
+        "grub/grub.cfg": "menuentry 'From the menu' --id menu {\n linux /vmlinuz ro\n}\n",
+    })
+    for default in ("one.conf", "menu"):
+        entry, = read(tree, default=default).entries
+        assert (entry.id, entry.aliases, entry.default) == ("one.conf", ("menu",), True)
