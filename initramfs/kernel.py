@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from initramfs.kconfig import FRAGMENT, as_allconfig, find_faults, read_fragments
 from initramfs.sources import HERE, cached, digest_of, fetch_source, read_lock
-from initramfs.steps import EPOCH, compiler_version, run
+from initramfs.steps import EPOCH, compiler_version, put, run
 from shim.errors import ConfigError, ShimError
 
 if TYPE_CHECKING:
@@ -96,12 +96,8 @@ def main() -> int:
     except (ShimError, OSError) as problem:
         print(f"kernel: {problem}", file=sys.stderr)
         return 1
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     for name in MADE.values():
-        target = args.output.with_name(args.output.name + name.removeprefix(IMAGE))
-        fresh = target.with_name(f"{target.name}.new")
-        shutil.copyfile(made / name, fresh)
-        fresh.replace(target)
+        put((made / name).read_bytes(), args.output.with_name(args.output.name + name.removeprefix(IMAGE)))
     print(f"{args.output}: {args.output.stat().st_size} bytes", file=sys.stderr)
     return 0
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from initramfs.rom_coreboot import build_coreboot, linux_payload
 from initramfs.rom_ovmf import build_ovmf
 from initramfs.sources import HERE
+from initramfs.steps import put
 from shim.errors import ConfigError, ShimError
 
 if TYPE_CHECKING:
@@ -36,19 +37,12 @@ def build_rom(board: str, kernel: Path, initramfs: Path, output: Path, cmdline: 
         raise ConfigError("no such board", found=board, known=" ".join(BOARDS))
     started = time.monotonic()
     parts = kernel.read_bytes(), initramfs.read_bytes(), cmdline
-    output.parent.mkdir(parents=True, exist_ok=True)
     for path, made in {output: BOARDS, output.with_suffix(".payload"): PAYLOADS}.items():
         if board in made:
-            _write(path, made[board](*parts))
+            put(made[board](*parts), path)
     print(f"{output}: {output.stat().st_size} bytes (kernel {len(parts[0])}, initramfs {len(parts[1])}), "
           f"in {time.monotonic() - started:.1f} s", file=sys.stderr)
     return output
-
-
-def _write(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
 
 
 def main() -> int:

@@ -6,20 +6,16 @@ coreboot is built once and kept by what goes into it; the payload is put in by t
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from initramfs.sources import HERE, cached, fetch_source, read_lock, unpack
+from initramfs.steps import run
 from shim.errors import FormatError, ShimError
 from shim.formats.bzimage import parse_bzimage
 from shim.formats.cbfs import find_file
 from shim.formats.fmap import find_map, write_region
 from shim.formats.slot import SLOTS, build_slot
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 SOURCE = HERE / "coreboot"
 NAMES = ("q35.config", "bootshim-16M.fmd", "slots.patch")
@@ -50,16 +46,16 @@ def linux_payload(kernel: bytes, initramfs: bytes, cmdline: str) -> bytes:
         for name, data in (("kernel", kernel), ("initramfs", initramfs)):
             Path(folder, name).write_bytes(data)
         tool, scratch = str(build_firmware() / "cbfstool"), "scratch.cbfs"
-        _run([tool, scratch, "create", "-m", "x86", "-s", SCRATCH_SIZE], Path(folder))
-        _run([tool, scratch, "add-payload", "-f", "kernel", "-n", PAYLOAD, "-I", "initramfs", "-C", cmdline],
-             Path(folder))
+        run([tool, scratch, "create", "-m", "x86", "-s", SCRATCH_SIZE], Path(folder))
+        run([tool, scratch, "add-payload", "-f", "kernel", "-n", PAYLOAD, "-I", "initramfs", "-C", cmdline],
+            Path(folder))
         return find_file(Path(folder, scratch).read_bytes(), PAYLOAD)
 
 
 def build_firmware() -> Path:
     """Return the directory with coreboot.rom, without a payload, and cbfstool."""
     pinned = read_lock(HERE / "rom.lock")["coreboot"]
-    compiler = _run(["gcc", "--version"], HERE)
+    compiler = run(["gcc", "--version"], HERE)
     texts = (" ".join((pinned.sha256, compiler, *MAKE)).encode(), *((SOURCE / name).read_bytes() for name in NAMES))
     return cached("coreboot", b"\0".join(texts), _build)
 
@@ -68,7 +64,7 @@ def _build(work: Path) -> None:
     source = unpack(fetch_source(read_lock(HERE / "rom.lock")["coreboot"]), work / "source")
     for name in NAMES:
         (source / name).write_bytes((SOURCE / name).read_bytes())
-    _run(["patch", "-p1", "--input", NAMES[2]], source)
+    run(["patch", "-p1", "--input", NAMES[2]], source)
     makefile = source / "Makefile.inc"
     text = makefile.read_text()
     # gcc 12 warns where coreboot 4.15 did not know that it would.
@@ -79,18 +75,9 @@ def _build(work: Path) -> None:
     programs.mkdir()
     (programs / "python").symlink_to("/usr/bin/python3")
     environment = {"PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"}
-    runtime = _run(["gcc", "-m32", "-print-libgcc-file-name"], source).strip()
-    _run([*MAKE, f"KBUILD_DEFCONFIG={source / NAMES[0]}", "defconfig"], source, environment)
-    _run([*MAKE, f"-j{os.cpu_count() or 1}", f"COMPILER_RT_x86_32={runtime}"], source, environment)
+    runtime = run(["gcc", "-m32", "-print-libgcc-file-name"], source).strip()
+    run([*MAKE, f"KBUILD_DEFCONFIG={source / NAMES[0]}", "defconfig"], source, environment)
+    run([*MAKE, f"-j{os.cpu_count() or 1}", f"COMPILER_RT_x86_32={runtime}"], source, environment)
     for name in ("coreboot.rom", "cbfstool"):
         (source / "build" / name).rename(work / name)
-    _run(["rm", "-rf", str(work / "source")], work)
-
-
-def _run(command: Sequence[str], directory: Path, extra: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=directory, env={**os.environ, "LC_ALL": "C.UTF-8", **(extra or {})}, check=False,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise ShimError("a step of the build failed", command=" ".join(command[:3]), status=done.returncode,
-                        said=done.stdout[-2000:])
-    return done.stdout
+    run(["rm", "-rf", str(work / "source")], work)

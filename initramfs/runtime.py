@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from initramfs.sources import HERE, cached, fetch_source, read_lock, unpack
-from initramfs.steps import compiler_version, run
+from initramfs.steps import compiler_version, put, run
 from shim.errors import ShimError
 
 ROOT = HERE.parent
@@ -35,11 +35,7 @@ NATIVE = ("shim/system/edge.c", "shim/purgatory/sha256.c")
 def build_runtime(output: Path) -> Path:
     """Build /init and put it at `output`. Raises SystemError_ where a step fails, with the end of its output."""
     made = cached("init", _inputs_of_init(), _build_init) / "init"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fresh = output.with_suffix(f".{os.getpid()}.new")
-    fresh.write_bytes(made.read_bytes())
-    fresh.chmod(0o755)
-    fresh.replace(output)
+    put(made.read_bytes(), output, 0o755)
     return output
 
 

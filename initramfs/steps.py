@@ -31,6 +31,15 @@ def run(command: Sequence[str], directory: Path, extra: Mapping[str, str] | None
     return done.stdout
 
 
+def put(data: bytes, output: Path, mode: int = 0o644) -> None:
+    """Put a file in its place, whole: two builds at once do not meet."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    fresh = output.with_name(f"{output.name}.{os.getpid()}.new")
+    fresh.write_bytes(data)
+    fresh.chmod(mode)
+    fresh.replace(output)
+
+
 def compiler_version() -> str:
     """Return gcc's version."""
     return run(["gcc", "-dumpfullversion"], Path("/")).strip()

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from shim.entries.located import (
     LINE_SIZE_MAX,
+    NOT_UTF8,
     TITLE_SIZE_MAX,
-    configurations,
+    Menu,
     find_file,
     find_volume,
     printable_id,
-    problem_of,
-    read_text,
+    read_menus,
+    seconds_of,
 )
 from shim.entries.reading import CONTROLS, Reading
 from shim.errors import EntryError, FormatError, ShimError
-from shim.model import Entry, FileRef, Problem
+from shim.model import Entry, FileRef
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,36 +32,20 @@ PATHS = ("/kboot.conf", "/kboot.cnf", "/etc/kboot.conf", "/etc/kboot.cnf", "/KBO
          "/ETC/KBOOT.CONF", "/ETC/KBOOT.CNF")
 SETTINGS = ("default", "timeout", "root", "initrd")
 PASSED_OVER = ("delay", "message", "video")
-ENTRIES_MAX = 1000
-TIMEOUT_MAX = 3600
-NOT_UTF8 = "\ufffd"
 STRIPPED = "\"' \t\r\v\f"
 
 
 def read_kboot(volumes: Sequence[tuple[Volume, Files]], _architecture: str) -> Reading:
     """Return the entries of every volume's kboot.conf, in its order; its default is the one to start."""
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    timeout: float | None = None
-    for found in configurations(volumes, PATHS, "kboot"):
-        if isinstance(found, Problem):
-            problems.append(found)
-            continue
-        volume, files, path = found
-        try:
-            settings, labels = _parse(read_text(files, path), path)
-        except ShimError as problem:
-            problems.append(problem_of(problem, volume, path))
-            continue
-        if len(labels) > ENTRIES_MAX:
-            problems.append(Problem(source=f"{volume.name}:{path}:{labels[ENTRIES_MAX][2]}",
-                                    error=f"only the first {ENTRIES_MAX} of {len(labels)} entries are read"))
-        more = [_entry(volumes, found, settings, label) for label in labels[:ENTRIES_MAX]]
-        entries += _with_default(more, settings, path)
-        if timeout is None and settings.get("timeout", "").isdecimal() and len(settings["timeout"]) < 10:
-            timeout = float(min(int(settings["timeout"]), TIMEOUT_MAX))
-    numbered = tuple(entry.replace(menu_position=number) for number, entry in enumerate(entries))
-    return Reading(entries=numbered, problems=tuple(problems), timeout=timeout)
+
+    def parse(found: tuple[Volume, Files, str], text: str) -> Menu:
+        path = found[2]
+        settings, labels = _parse(text, path)
+        return Menu(lines=[number for _, _, number in labels], timeout=seconds_of(settings.get("timeout", "")),
+                    entry=lambda at: _entry(volumes, found, settings, labels[at]),
+                    ordered=lambda entries: _with_default(entries, settings, path))
+
+    return read_menus(volumes, PATHS, "kboot", parse)
 
 
 def _parse(text: str, path: str) -> tuple[dict[str, str], list[tuple[str, str, int]]]:

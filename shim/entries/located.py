@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from shim.entries.reading import file_ref
+from shim.entries.reading import Reading, file_ref
 from shim.errors import EntryError, FormatError, ShimError
 from shim.model import Problem
+from shim.values import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from shim.model import FileRef, Volume
+    from shim.model import Entry, FileRef, Volume
     from shim.ports import Files
 
 FILE_SIZE_MAX = 1 << 20
@@ -18,9 +19,59 @@ LINES_MAX = 20_000
 LINE_SIZE_MAX = 64 << 10
 TITLE_SIZE_MAX = 256
 ID_SIZE_MAX = 512
+ENTRIES_MAX = 1000
+TIMEOUT_MAX = 3600.0
+NOT_UTF8 = "\ufffd"
 
 
-def configurations(
+class Menu(Value):
+    """What one configuration holds: its entries by the lines that they begin at, each made when it is asked for;
+    `ordered` puts its default first, `timeout` is in seconds, where it says one.
+    """
+
+    lines: Sequence[int]
+    entry: Callable[[int], Entry]
+    ordered: Callable[[list[Entry]], list[Entry]]
+    timeout: float | None
+
+
+def read_menus(
+    volumes: Sequence[tuple[Volume, Files]], paths: Sequence[str], dialect: str,
+    parse: Callable[[tuple[Volume, Files, str], str], Menu], what: str = "entries",
+) -> Reading:  # fmt: skip
+    """Return the entries of every volume's configuration, the first of `paths`, in its order, its default first.
+
+    `parse` takes where a configuration is and its text, and raises ShimError for what is no menu.
+    """
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    timeout: float | None = None
+    for found in _configurations(volumes, paths, dialect):
+        if isinstance(found, Problem):
+            problems.append(found)
+            continue
+        volume, files, path = found
+        try:
+            menu = parse(found, read_text(files, path))
+        except ShimError as problem:
+            problems.append(problem_of(problem, volume, path))
+            continue
+        count = len(menu.lines)
+        if count > ENTRIES_MAX:
+            problems.append(Problem(source=f"{volume.name}:{path}:{menu.lines[ENTRIES_MAX]}",
+                                    error=f"only the first {ENTRIES_MAX} of {count} {what} are read"))
+        entries += menu.ordered([menu.entry(at) for at in range(min(count, ENTRIES_MAX))])
+        timeout = menu.timeout if timeout is None else timeout
+    numbered = tuple(entry.replace(menu_position=number) for number, entry in enumerate(entries))
+    return Reading(entries=numbered, problems=tuple(problems), timeout=timeout)
+
+
+def seconds_of(text: str, unit: int = 1) -> float | None:
+    """Return a timeout in seconds, at most an hour; None for what is no number. `unit` of them make a second."""
+    return min(int(text) / unit, TIMEOUT_MAX) if text.isdecimal() and len(text) < 10 else None
+
+
+def _configurations(
     volumes: Sequence[tuple[Volume, Files]], paths: Sequence[str], dialect: str
 ) -> Iterator[tuple[Volume, Files, str] | Problem]:
     """Yield the first of `paths` that is there, volume by volume."""

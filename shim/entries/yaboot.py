@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from shim.entries.located import (
     LINE_SIZE_MAX,
+    NOT_UTF8,
     TITLE_SIZE_MAX,
-    configurations,
+    Menu,
     find_file,
     printable_id,
-    problem_of,
-    read_text,
+    read_menus,
+    seconds_of,
 )
 from shim.entries.reading import CONTROLS, Reading
 from shim.errors import EntryError, FormatError, ShimError
-from shim.model import Entry, FileRef, Problem
+from shim.model import Entry, FileRef
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,38 +30,22 @@ PATHS = ("/yaboot.conf", "/etc/yaboot.conf", "/yaboot.cnf", "/etc/yaboot.cnf", "
          "/ppc/yaboot.conf", "/install/yaboot.conf", "/YABOOT.CONF", "/ETC/YABOOT.CONF")
 IMAGES = ("image", "image[32bit]", "image[64bit]")
 FLAGS = ("read-only", "read-write", "restricted", "novideo", "single-key", "initrd-prompt", "pause-after")
-ENTRIES_MAX = 1000
-TIMEOUT_MAX = 3600.0
-NOT_UTF8 = "\ufffd"
+TENTHS = 10
 BLANKS = " \t\r\n"
 ENDS = BLANKS + "#="
 
 
 def read_yaboot(volumes: Sequence[tuple[Volume, Files]], _architecture: str) -> Reading:
     """Return the entries of every volume's yaboot.conf, in its order; its default is the one to start."""
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    timeout: float | None = None
-    for found in configurations(volumes, PATHS, "yaboot"):
-        if isinstance(found, Problem):
-            problems.append(found)
-            continue
-        volume, _, path = found
-        try:
-            settings, images = _parse(read_text(found[1], path), path)
-        except ShimError as problem:
-            problems.append(problem_of(problem, volume, path))
-            continue
-        if len(images) > ENTRIES_MAX:
-            problems.append(Problem(source=f"{volume.name}:{path}:{images[ENTRIES_MAX][1]}",
-                                    error=f"only the first {ENTRIES_MAX} of {len(images)} images are read"))
-        more = [_entry(volumes, found, settings, image) for image in images[:ENTRIES_MAX]]
-        entries += _with_default(more, images, settings, path)
-        said = settings.get("timeout", "")
-        if timeout is None and said.isdecimal() and len(said) < 10:
-            timeout = min(int(said) / 10, TIMEOUT_MAX)
-    numbered = tuple(entry.replace(menu_position=number) for number, entry in enumerate(entries))
-    return Reading(entries=numbered, problems=tuple(problems), timeout=timeout)
+
+    def parse(found: tuple[Volume, Files, str], text: str) -> Menu:
+        path = found[2]
+        settings, images = _parse(text, path)
+        return Menu(lines=[number for _, number in images], timeout=seconds_of(settings.get("timeout", ""), TENTHS),
+                    entry=lambda at: _entry(volumes, found, settings, images[at]),
+                    ordered=lambda entries: _with_default(entries, images, settings, path))
+
+    return read_menus(volumes, PATHS, "yaboot", parse, "images")
 
 
 def _parse(text: str, path: str) -> tuple[dict[str, str], list[tuple[dict[str, str], int]]]:

@@ -50,8 +50,8 @@ def verify(
 
     proof = _read_proof(candidate, policy_for, new_hash)
     verdicts = tuple(judge_piece(piece, policy_for(piece)) for piece in _pieces(candidate, new_hash, proof))
-    verdicts += tuple(judge_piece(piece, policy_for(piece)) for piece in _configuration(candidate, new_hash, proof)
-                      if policy_for(piece).judges(Role.ENTRY))
+    configuration = ((piece, policy_for(piece)) for piece in _configuration(candidate, new_hash, proof))
+    verdicts += tuple(judge_piece(piece, rules) for piece, rules in configuration if rules.judges(Role.ENTRY))
     if proof.verdict is not None:
         verdicts = (proof.verdict, *verdicts)
     try:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -32,12 +33,7 @@ class Swtpm:
             ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={self.socket}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + START_LIMIT
-        while not self.socket.exists():
-            if self._child.poll() is not None or time.monotonic() > deadline:
-                self.__exit__(None, None, None)
-                raise RuntimeError(f"swtpm did not start: {self._child.returncode}")
-            time.sleep(0.02)
+        wait_for(self._child, self.socket.exists, lambda: self.__exit__(None, None, None))
         return self
 
     def __exit__(
@@ -53,6 +49,27 @@ class Swtpm:
         """The words for QEMU's command line."""
         return ("-chardev", f"socket,id=tpm,path={self.socket}", "-tpmdev", "emulator,id=tpm,chardev=tpm",
                 "-device", f"{self.model},tpmdev=tpm")
+
+
+def wait_for(
+    child: subprocess.Popen[bytes], is_ready: Callable[[], bool], give_up: Callable[[], None] = lambda: None
+) -> None:
+    """Wait until a TPM can be talked to. Raises RuntimeError, after giving up, for one that does not come."""
+    deadline = time.monotonic() + START_LIMIT
+    while not is_ready():
+        if child.poll() is not None or time.monotonic() > deadline:
+            give_up()
+            raise RuntimeError(f"swtpm did not start: {child.returncode}")
+        time.sleep(0.02)
+
+
+def accepts_tcp(port: int) -> bool:
+    """Say whether somebody listens at a port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def accepts(path: Path) -> bool:
@@ -81,12 +98,8 @@ class TpmServer:
              "--flags", "not-need-init"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + START_LIMIT
-        while not (accepts(self._path) and accepts(control)):
-            if self._child.poll() is not None or time.monotonic() > deadline:
-                self.__exit__(None, None, None)
-                raise RuntimeError(f"swtpm did not start: {self._child.returncode}")
-            time.sleep(0.02)
+        wait_for(self._child, lambda: accepts(self._path) and accepts(control),
+                 lambda: self.__exit__(None, None, None))
         return self
 
     def __exit__(
@@ -157,7 +170,7 @@ def provision(state: Path, *commands: str) -> str:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as child:  # fmt: skip
         try:
-            _wait_for(port + 1, child)
+            wait_for(child, lambda: accepts_tcp(port + 1))
             environment = {**os.environ, "TPM2TOOLS_TCTI": f"swtpm:host=127.0.0.1,port={port}"}
             done = [subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=30,
                                    check=False) for command in commands]
@@ -180,15 +193,3 @@ def _free_ports() -> int:
             except (OSError, OverflowError):
                 continue
             return port
-
-
-def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if child.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"swtpm did not start: {child.returncode}") from None
-            time.sleep(0.02)

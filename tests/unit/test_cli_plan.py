@@ -17,6 +17,7 @@ from shim.errors import ConfigError
 from shim.formats.bootparams import BOOT_PARAMS
 from shim.images.pc import Row, default_map, facts_of, parse_memmap
 from shim.memory import read_memory_map
+from shim.model import SegmentsPlan
 from shim.system.memory_files import MemoryFiles
 from tests.builders.disk import Partition, make_disk, make_volume
 from tests.builders.facts import GIB, pc
@@ -97,8 +98,8 @@ def test_it_is_the_boot_of_the_machine(disk: Path, tmp_path: Path, capsys: pytes
     superblock = make_volume(tmp_path / "volume", Partition("esp", "vfat", {})).read_bytes()
     world = World(superblock).plug("sda", bls("one")).boot()
     loaded = world.machine.kexec.loaded
-    assert loaded is not None
-    kernel = next(segment for segment in loaded.segments if segment.name == "kernel")  # type: ignore[union-attr]
+    assert isinstance(loaded, SegmentsPlan)
+    kernel = next(segment for segment in loaded.segments if segment.name == "kernel")
     row = next(row for row in said["loaded"]["segments"] if row["name"] == "kernel")
     assert (row["start"], row["end"]) == (kernel.range.start, kernel.range.end)
     assert row["sha256"] == hashlib.sha256(kernel.data).hexdigest()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from shim.errors import FetchError
+from shim.errors import FetchError, ShimError
 from shim.fetch.snapshot import KEPT_SIZE_MAX, Snapshot, fetch_configuration
 from shim.model import Entry, FileRef
 from shim.system.blobs import MemoryBlobs
@@ -25,7 +26,7 @@ def pinned(*files: bytes) -> str:
     return f'{policy(memtest())}[policy.entry]\nrequire = ["sha256"]\nsha256 = {json.dumps(digests)}\n'
 
 
-def content(disk: dict[str, bytes], path: str) -> bytes:
+def content(disk: Mapping[str, bytes | ShimError], path: str) -> bytes:
     data = disk[path]
     assert isinstance(data, bytes)
     return data
@@ -33,7 +34,7 @@ def content(disk: dict[str, bytes], path: str) -> bytes:
 
 def test_an_entry_whose_configuration_is_not_trusted_is_not_started(superblock: bytes) -> None:
     disk = bls("one", "two")
-    world = World(superblock, pinned(content(disk, TWO))).plug("vda", disk).boot()  # type: ignore[arg-type]
+    world = World(superblock, pinned(content(disk, TWO))).plug("vda", disk).boot()
     assert world.tried == [("one.conf", "verify"), ("two.conf", None)]
     assert "the entry is not trusted" in (world.report.attempts[0].error or "")
     verdict = world.report.attempts[1].verdicts[-1]
@@ -67,7 +68,7 @@ class Changing(MemoryFiles):
 def test_what_was_parsed_is_what_is_judged(superblock: bytes) -> None:
     """The file on the disk is another one by the time of the verdict: it is neither judged nor started."""
     disk = bls("one")
-    world = World(superblock, pinned(content(disk, ONE)))  # type: ignore[arg-type]
+    world = World(superblock, pinned(content(disk, ONE)))
     world.plug("vda", disk)
     world.machine.mounts.trees["vda"] = Changing(disk)
     assert world.boot().tried == [("one.conf", None)]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from shim.model import Role
 from shim.verify.ospkg import SUFFIXES
@@ -70,8 +71,8 @@ def ospkg_rows(bench: Bench) -> Iterator[Row]:
     archive = makers.package(real_kernel())
     good = signed(archive, makers.first)
 
-    def trial(case: str, what: str, file: File, **more: object) -> Row:
-        return bench.trial(case, what, file, ROLE, **more)  # type: ignore[arg-type]
+    def trial(case: str, what: str, file: File, **more: Any) -> Row:
+        return bench.trial(case, what, file, ROLE, **more)
 
     yield trial("good", "one signed the archive", good)
     yield trial("good", "two signed it, where two signers are needed", signed(archive, makers.first, makers.second),
