@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from binascii import Error, a2b_base64, b2a_base64
+
 from shim.errors import FormatError
 
 PEM_BEGIN = b"-----BEGIN "
 SIZE_MAX = 1 << 18
-ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-VALUES = bytes.maketrans(ALPHABET, bytes(range(64)))
 
 
 def parse_pem(data: bytes, label: str) -> tuple[bytes, ...]:
@@ -35,16 +35,11 @@ def parse_pem(data: bytes, label: str) -> tuple[bytes, ...]:
 
 
 def parse_base64(text: bytes) -> bytes:
-    """Return what base64 without blanks stands for. (binascii is not in the frozen runtime.)"""
-    digits = text[:-2] + text[-2:].rstrip(b"=")
-    if len(text) % 4 or digits.translate(None, ALPHABET):
-        raise FormatError("not base64")
-    values = digits.translate(VALUES) + bytes(len(text) - len(digits))
-    decoded = b"".join(
-        (values[at] << 18 | values[at + 1] << 12 | values[at + 2] << 6 | values[at + 3]).to_bytes(3, "big")
-        for at in range(0, len(values), 4)
-    )
-    kept = len(decoded) - (len(text) - len(digits))
-    if any(decoded[kept:]):
-        raise FormatError("base64 has bits left over")
-    return decoded[:kept]
+    """Return what base64 without blanks stands for. Raises FormatError, also where it could be written otherwise."""
+    try:
+        decoded = a2b_base64(text, strict_mode=True)
+    except Error as problem:
+        raise FormatError("not base64") from problem
+    if b2a_base64(decoded, newline=False) != text:
+        raise FormatError("base64 has bits left over" if len(text) % 4 == 0 else "not base64")
+    return decoded

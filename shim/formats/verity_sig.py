@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from shim.errors import FormatError
 from shim.formats.json_parse import parse_json
+from shim.formats.pem import parse_base64
 from shim.values import Value
 
 TYPE_CHECKING = False
@@ -37,18 +38,12 @@ def parse_verity_signature(data: Buffer) -> RootHashSignature:
         raise FormatError("no root hash", key="rootHash", found=str(root_hash))
     if not isinstance(signature, str):
         raise FormatError("no signature", key="signature", found=str(signature))
-    return RootHashSignature(root_hash=root_hash, signature=_decoded(signature))
+    try:
+        return RootHashSignature(root_hash=root_hash, signature=parse_base64(signature.encode("utf-8")))
+    except FormatError as problem:
+        raise problem.about(key="signature") from None
 
 
 def is_root_hash(text: str) -> bool:
     """Say whether a text is a root hash by a hash function that is strong enough."""
     return HASH_DIGITS_MIN <= len(text) <= HASH_DIGITS_MAX and not len(text) % 2 and HEXADECIMAL.issuperset(text)
-
-
-def _decoded(text: str) -> bytes:
-    from binascii import Error, a2b_base64
-
-    try:
-        return a2b_base64(text, strict_mode=True)
-    except (Error, ValueError) as problem:
-        raise FormatError(f"the signature is not Base64: {problem}", key="signature") from problem
